@@ -1,0 +1,1 @@
+//! Parsing of single properties with Kafka's `ConfigException` texts.

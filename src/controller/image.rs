@@ -1,0 +1,76 @@
+//! [`MetadataImage`]: the cluster's metadata at one offset of the metadata log, immutable.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::config::LogConfig;
+use crate::types::{BrokerId, LeaderEpoch, Offset, TopicId};
+
+/// Everything that replaying the metadata log up to `offset` says. Readers load one image per request and pass it down.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetadataImage {
+    /// Offset of the last replayed metadata record; -1 for the empty image.
+    pub(crate) offset: Offset,
+    pub(crate) brokers: BTreeMap<BrokerId, BrokerImage>,
+    /// By name, in order of name.
+    pub(crate) topics: BTreeMap<Arc<str>, Arc<TopicImage>>,
+    pub(crate) topic_names: HashMap<TopicId, Arc<str>>,
+    /// The first producer id that no block has been handed out for.
+    pub(crate) next_producer_id: i64,
+}
+
+/// A registered broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokerImage {
+    pub(crate) id: BrokerId,
+    pub(crate) epoch: i64,
+    pub(crate) fenced: bool,
+    pub(crate) rack: Option<String>,
+}
+
+/// A topic: its identity, its partitions by index, its overrides and what they amount to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TopicImage {
+    pub(crate) id: TopicId,
+    pub(crate) name: Arc<str>,
+    /// Dense: partition `n` at index `n`.
+    pub(crate) partitions: Vec<PartitionImage>,
+    /// The overrides, in Kafka's property names.
+    pub(crate) configs: BTreeMap<String, String>,
+    /// The overrides over the defaults.
+    pub(crate) log_config: Arc<LogConfig>,
+}
+
+/// Where a partition lives and who leads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionImage {
+    pub(crate) replicas: Vec<BrokerId>,
+    pub(crate) isr: Vec<BrokerId>,
+    /// [`BrokerId::NONE`] while no replica can lead.
+    pub(crate) leader: BrokerId,
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// Counts every change of this partition's registration.
+    pub(crate) partition_epoch: i32,
+}
+
+impl MetadataImage {
+    pub(crate) fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics.get(name)
+    }
+
+    pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
+        self.topics.get(self.topic_names.get(&id)?)
+    }
+}
+
+impl TopicImage {
+    /// Whether Kafka flags the topic as internal.
+    pub(crate) fn is_internal(&self) -> bool {
+        is_internal_topic(&self.name)
+    }
+}
+
+/// Whether Kafka flags topics of this name as internal.
+pub(crate) fn is_internal_topic(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state" | "__cluster_metadata")
+}

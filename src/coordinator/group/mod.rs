@@ -1,0 +1,5 @@
+//! Consumer groups.
+
+mod request;
+
+pub(crate) use request::*;

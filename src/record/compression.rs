@@ -1,0 +1,1 @@
+//! Codecs, in the framings that Kafka uses.

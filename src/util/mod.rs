@@ -1,0 +1,8 @@
+//! Small tools without domain logic, below everything else.
+
+pub(crate) mod block_pool;
+pub(crate) mod codec;
+pub(crate) mod murmur2;
+pub(crate) mod race;
+pub(crate) mod varint;
+pub(crate) mod wake_list;

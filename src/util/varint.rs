@@ -1,0 +1,160 @@
+//! Variable-length integers as Kafka writes them: base 128, least significant group first; signed ones zig-zag encoded.
+
+/// Encoded length of a zig-zag `i32`, 1 to 5 bytes.
+#[inline]
+pub(crate) const fn size_of_i32(value: i32) -> usize {
+    size_of_u32(zigzag32(value))
+}
+
+/// Encoded length of a zig-zag `i64`, 1 to 10 bytes.
+#[inline]
+pub(crate) const fn size_of_i64(value: i64) -> usize {
+    size_of_u64(zigzag64(value))
+}
+
+/// Encoded length of an unsigned `u32`, 1 to 5 bytes.
+#[inline]
+pub(crate) const fn size_of_u32(value: u32) -> usize {
+    (38 - (value | 1).leading_zeros() as usize) / 7
+}
+
+/// Encoded length of an unsigned `u64`, 1 to 10 bytes.
+#[inline]
+pub(crate) const fn size_of_u64(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+#[inline]
+pub(crate) const fn zigzag32(value: i32) -> u32 {
+    (value << 1 ^ value >> 31) as u32
+}
+
+#[inline]
+pub(crate) const fn zigzag64(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+/// Reads an unsigned varint of at most five bytes from the front of `input` and moves past it.
+/// `None` when it is cut short or does not fit in 32 bits.
+#[inline]
+pub(crate) fn read_u32(input: &mut &[u8]) -> Option<u32> {
+    let bytes = *input;
+    let mut value = 0u32;
+    let mut index = 0;
+    loop {
+        let byte = *bytes.get(index)?;
+        if index == 4 && byte > 0x0f {
+            return None;
+        }
+        value |= u32::from(byte & 0x7f) << (7 * index);
+        index += 1;
+        if byte < 0x80 {
+            *input = &bytes[index..];
+            return Some(value);
+        }
+    }
+}
+
+/// Reads an unsigned varint of at most ten bytes. `None` when it is cut short or does not fit in 64 bits.
+#[inline]
+pub(crate) fn read_u64(input: &mut &[u8]) -> Option<u64> {
+    let bytes = *input;
+    let mut value = 0u64;
+    let mut index = 0;
+    loop {
+        let byte = *bytes.get(index)?;
+        if index == 9 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        index += 1;
+        if byte < 0x80 {
+            *input = &bytes[index..];
+            return Some(value);
+        }
+    }
+}
+
+/// Reads a zig-zag varint that fits in 32 bits.
+#[inline]
+pub(crate) fn read_i32(input: &mut &[u8]) -> Option<i32> {
+    read_u32(input).map(|raw| (raw >> 1) as i32 ^ -((raw & 1) as i32))
+}
+
+/// Reads a zig-zag varint that fits in 64 bits.
+#[inline]
+pub(crate) fn read_i64(input: &mut &[u8]) -> Option<i64> {
+    read_u64(input).map(|raw| (raw >> 1) as i64 ^ -((raw & 1) as i64))
+}
+
+/// Appends an unsigned varint.
+#[inline]
+pub(crate) fn write_u32(output: &mut Vec<u8>, value: u32) {
+    write_u64(output, u64::from(value));
+}
+
+/// Appends an unsigned varint.
+#[inline]
+pub(crate) fn write_u64(output: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        output.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    output.push(value as u8);
+}
+
+/// Appends a zig-zag varint.
+#[inline]
+pub(crate) fn write_i32(output: &mut Vec<u8>, value: i32) {
+    write_u64(output, u64::from(zigzag32(value)));
+}
+
+/// Appends a zig-zag varint.
+#[inline]
+pub(crate) fn write_i64(output: &mut Vec<u8>, value: i64) {
+    write_u64(output, zigzag64(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_and_sizes_agree() {
+        let interesting = (0..64).flat_map(|shift| {
+            let power = 1u64 << shift;
+            [power - 1, power, power.wrapping_neg(), !power]
+        });
+        for value in interesting {
+            let mut bytes = Vec::new();
+            write_u64(&mut bytes, value);
+            assert_eq!(bytes.len(), size_of_u64(value));
+            assert_eq!(read_u64(&mut &bytes[..]), Some(value));
+            bytes.clear();
+            write_i64(&mut bytes, value as i64);
+            assert_eq!(bytes.len(), size_of_i64(value as i64));
+            assert_eq!(read_i64(&mut &bytes[..]), Some(value as i64));
+            bytes.clear();
+            write_i32(&mut bytes, value as i32);
+            assert_eq!(bytes.len(), size_of_i32(value as i32));
+            assert_eq!(read_i32(&mut &bytes[..]), Some(value as i32));
+        }
+    }
+
+    #[test]
+    fn refuses_cut_and_oversized_input() {
+        assert_eq!(read_u32(&mut &[0x80][..]), None);
+        assert_eq!(read_u32(&mut &[0xff, 0xff, 0xff, 0xff, 0x10][..]), None);
+        assert_eq!(read_u32(&mut &[0xff, 0xff, 0xff, 0xff, 0x0f][..]), Some(u32::MAX));
+        assert_eq!(read_u64(&mut &[0xff; 10][..]), None);
+        assert_eq!(read_u64(&mut &[][..]), None);
+    }
+
+    #[test]
+    fn known_values() {
+        let mut bytes = Vec::new();
+        write_i32(&mut bytes, -1);
+        write_i32(&mut bytes, 300);
+        assert_eq!(bytes, [0x01, 0xd8, 0x04]);
+    }
+}
