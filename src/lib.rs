@@ -1,4 +1,47 @@
-//! Kafka's semantics as an embeddable Rust library.
+//! Kafka's semantics as an embeddable Rust library: topics as partitioned logs, producers, consumers and consumer
+//! groups, in one process, without a broker to install, run and wait for.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use brokerless::{AutoOffsetReset, Cluster, ConsumerConfig, NewTopic, ProducerConfig, ProducerRecord};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> brokerless::Result<()> {
+//! let cluster = Cluster::in_memory();
+//! cluster.admin().create_topic(NewTopic::new("orders").partitions(6)).await?;
+//!
+//! let producer = cluster.producer(ProducerConfig::default())?;
+//! let delivery = producer.send(ProducerRecord::to("orders").key("42").value("one book")).await?;
+//! let metadata = delivery.await?;
+//! assert_eq!((metadata.topic(), metadata.offset()), ("orders", 0));
+//!
+//! let config = ConsumerConfig::group("billing").auto_offset_reset(AutoOffsetReset::Earliest);
+//! let mut consumer = cluster.consumer(config)?;
+//! consumer.subscribe(["orders"])?;
+//! let records = loop {
+//!     let records = consumer.poll(Duration::from_secs(1)).await?;
+//!     if !records.is_empty() {
+//!         break records;
+//!     }
+//! };
+//! for record in records.iter() {
+//!     assert_eq!((record.key(), record.value()), (Some(&b"42"[..]), Some(&b"one book"[..])));
+//! }
+//! consumer.commit().await?;
+//! consumer.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
+//! ids and small enums in [`types`], errors in [`error`], the [`manual`] beside them.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
+//! | `zstd` | no | Zstandard; builds its C library |
 
 mod broker;
 mod client;
@@ -8,11 +51,24 @@ mod controller;
 mod coordinator;
 pub mod error;
 mod log;
+pub mod manual;
 mod partition;
 pub mod record;
 pub mod types;
 mod util;
 
-pub use cluster::Cluster;
+pub use client::admin::{Admin, NewTopic};
+pub use client::consumer::{
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, OwnedConsumerRecord,
+    PartitionAssignor, RebalanceListener,
+};
+pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
+pub use cluster::{Cluster, ClusterBuilder};
+pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;
+
+/// The README's quickstart, compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,27 @@
-//! A broker: handles on its partitions, the coordinators' runtime, timers. Async from here up.
+//! A broker: handles on its replicas, the coordinators that it hosts, the clock. Async from here up.
+//!
+//! Lock order: a coordinator shard, then one `Partition`. Nothing is awaited and nobody is woken under either.
 
 pub(crate) mod clock;
+mod group_coordinator;
 mod partition_handle;
+mod published_offsets;
+mod replica_manager;
+mod waiters;
 
 pub(crate) use clock::Clock;
-pub(crate) use partition_handle::{AppendInfo, FetchWaiter, PartitionHandle, PublishedOffsets};
+pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
+pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
+pub(crate) use published_offsets::PublishedOffsets;
+pub(crate) use replica_manager::ReplicaManager;
+pub(crate) use waiters::{FetchWaiter, Waiters};
+
+use crate::types::BrokerId;
+
+/// One broker: the replicas that live on it and the groups that it coordinates.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) id: BrokerId,
+    pub(crate) replicas: ReplicaManager,
+    pub(crate) groups: GroupCoordinator,
+}

@@ -1,44 +1,19 @@
-//! [`PartitionHandle`]: one partition's replica on one broker, locked and shared.
+//! [`PartitionHandle`]: one partition's replica on one broker, locked and shared. What both doors call.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::Waker;
+use std::task::Poll;
 
-use crate::error::Error;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+
+use crate::broker::{Clock, FetchWaiter, PublishedOffsets, Waiters};
+use crate::config::LogConfig;
+use crate::error::{Error, ErrorCode};
+use crate::log::AppendOrigin;
+use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
-
-/// The offsets that readers check without a lock.
-#[derive(Debug, Default)]
-pub(crate) struct PublishedOffsets {
-    log_start: AtomicI64,
-    last_stable: AtomicI64,
-    high_watermark: AtomicI64,
-    log_end: AtomicI64,
-}
-
-impl PublishedOffsets {
-    pub(crate) fn log_start(&self) -> Offset {
-        self.log_start.load(Ordering::Acquire)
-    }
-    pub(crate) fn last_stable(&self) -> Offset {
-        self.last_stable.load(Ordering::Acquire)
-    }
-    pub(crate) fn high_watermark(&self) -> Offset {
-        self.high_watermark.load(Ordering::Acquire)
-    }
-    pub(crate) fn log_end(&self) -> Offset {
-        self.log_end.load(Ordering::Acquire)
-    }
-    /// The first offset that a consumer of this isolation level does not see yet.
-    #[inline]
-    pub(crate) fn visible_end(&self, isolation: IsolationLevel) -> Offset {
-        match isolation {
-            IsolationLevel::ReadUncommitted => self.high_watermark(),
-            IsolationLevel::ReadCommitted => self.last_stable(),
-        }
-    }
-}
+use crate::util::wake_list::WakeList;
 
 /// What an append brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,65 +28,100 @@ pub(crate) struct AppendInfo {
     pub(crate) required_offset: Offset,
 }
 
-/// A parked reader. One per consumer, registered with every partition that it waits for.
-#[derive(Debug, Default)]
-pub(crate) struct FetchWaiter {
-    waker: parking_lot::Mutex<Option<Waker>>,
-}
-
-impl FetchWaiter {
-    /// Remembers whom to wake; registering again replaces the earlier waker.
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut slot = self.waker.lock();
-        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            *slot = Some(waker.clone());
-        }
-    }
-
-    /// Takes the waker, if the reader is parked.
-    pub(crate) fn take_waker(&self) -> Option<Waker> {
-        self.waker.lock().take()
-    }
-
-    /// Wakes the reader, if it is parked.
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = self.take_waker() {
-            waker.wake();
-        }
-    }
-}
-
-/// One partition's replica on one broker: what both doors call.
+/// One partition's replica on one broker.
+///
+/// A short lock around the state machine; the offsets are published beside it, so that a reader with nothing to read
+/// takes no lock. Wakers found while the lock is held are fired after it is released.
 #[derive(Debug)]
 pub(crate) struct PartitionHandle {
     topic_partition: TopicPartition,
     topic_id: TopicId,
+    clock: Clock,
     offsets: PublishedOffsets,
+    waiters: Waiters,
+    /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
+    state: Mutex<Option<Partition>>,
 }
 
 impl PartitionHandle {
+    pub(crate) fn new(partition: Partition, clock: Clock) -> Self {
+        Self {
+            topic_partition: partition.topic_partition().clone(),
+            topic_id: partition.topic_id(),
+            clock,
+            offsets: PublishedOffsets::new(partition.offsets()),
+            waiters: Waiters::default(),
+            state: Mutex::new(Some(partition)),
+        }
+    }
+
     pub(crate) fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
     }
+
     pub(crate) fn topic_id(&self) -> TopicId {
         self.topic_id
     }
+
     #[inline]
     pub(crate) fn offsets(&self) -> &PublishedOffsets {
         &self.offsets
     }
 
-    /// Appends one batch as leader. Errors carry Kafka's code and the partition.
+    /// Appends one batch that a client in this process built. Errors carry Kafka's code and the partition.
     pub(crate) fn append(&self, batch: RecordBatch, acks: Acks) -> Result<AppendInfo, Error> {
-        let _ = (batch, acks);
-        todo!()
+        let mut wakes = WakeList::new();
+        let result = self.append_collecting(batch, acks, AppendOrigin::Builder, &mut wakes);
+        wakes.wake_all();
+        result
+    }
+
+    /// Appends one batch and leaves the wake-ups to the caller, who holds a lock of its own.
+    pub(crate) fn append_collecting(
+        &self,
+        batch: RecordBatch,
+        acks: Acks,
+        origin: AppendOrigin,
+        wakes: &mut WakeList,
+    ) -> Result<AppendInfo, Error> {
+        let now_ms = self.clock.now_ms();
+        let outcome = {
+            let mut partition = self.lock()?;
+            let outcome =
+                partition.append_as_leader(batch, acks, origin, now_ms).map_err(|error| self.error(error.code(), error))?;
+            self.offsets.publish(partition.offsets());
+            outcome
+        };
+        if outcome.high_watermark_advanced {
+            self.waiters.drain(wakes);
+        }
+        Ok(AppendInfo {
+            base_offset: outcome.base_offset,
+            log_append_time: outcome.log_append_time,
+            acked: outcome.acked,
+            required_offset: outcome.required_offset,
+        })
     }
 
     /// Waits until the high watermark reaches `required_offset` (see [`AppendInfo`]).
-    /// `NOT_LEADER_OR_FOLLOWER` or `UNKNOWN_TOPIC_OR_PARTITION` if the replica stops leading meanwhile.
+    /// `UNKNOWN_TOPIC_OR_PARTITION` if the replica is deleted meanwhile.
     pub(crate) async fn wait_for_high_watermark(&self, required_offset: Offset) -> Result<(), Error> {
-        let _ = required_offset;
-        todo!()
+        let waiter = Arc::new(FetchWaiter::default());
+        let reached = || match self.offsets.high_watermark() >= required_offset {
+            true => Some(Ok(())),
+            false => self.lock().err().map(Err),
+        };
+        let result = poll_fn(|cx| {
+            if let Some(result) = reached() {
+                return Poll::Ready(result);
+            }
+            waiter.set_waker(cx.waker());
+            self.waiters.register(&waiter);
+            reached().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        self.waiters.unregister(&waiter);
+        result
     }
 
     /// Pushes whole batches from the one that holds `position` on, up to the visible end, onto `batches`, until
@@ -124,21 +134,19 @@ impl PartitionHandle {
         isolation: IsolationLevel,
         batches: &mut Vec<RecordBatch>,
     ) -> Result<usize, Error> {
-        let _ = (position, max_bytes, isolation, batches);
-        todo!()
+        let partition = self.lock()?;
+        partition.read(position, max_bytes, isolation, batches).map_err(|error| self.error(error.code(), error))
     }
 
     /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
     /// moved, replica gone), and must register again after that. Check, register, check again.
     pub(crate) fn register(&self, waiter: &Arc<FetchWaiter>) {
-        let _ = waiter;
-        todo!()
+        self.waiters.register(waiter);
     }
 
     /// Removes a waiter that gives up waiting.
     pub(crate) fn unregister(&self, waiter: &Arc<FetchWaiter>) {
-        let _ = waiter;
-        todo!()
+        self.waiters.unregister(waiter);
     }
 
     /// First offset whose record has a timestamp of at least `timestamp`, with that timestamp and its leader epoch;
@@ -148,28 +156,84 @@ impl PartitionHandle {
         timestamp: i64,
         isolation: IsolationLevel,
     ) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
-        let _ = (timestamp, isolation);
-        todo!()
+        let partition = self.lock()?;
+        partition.offset_for_timestamp(timestamp, isolation).map_err(|error| self.error(error.code(), error))
     }
 
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
     pub(crate) fn max_timestamp(&self) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
-        todo!()
+        let partition = self.lock()?;
+        partition.max_timestamp().map_err(|error| self.error(error.code(), error))
     }
 
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
     pub(crate) fn delete_records(&self, before_offset: Offset) -> Result<Offset, Error> {
-        let _ = before_offset;
-        todo!()
+        self.change(|partition| {
+            partition.delete_records(before_offset).map_err(|error| self.error(error.code(), error))
+        })
+    }
+
+    /// Drops what `retention.ms` and `retention.bytes` no longer keep.
+    pub(crate) fn apply_retention(&self) {
+        let now_ms = self.clock.now_ms();
+        // A replica that was deleted meanwhile has nothing to retain.
+        let _ = self.change(|partition| {
+            partition.apply_retention(now_ms);
+            Ok(())
+        });
+    }
+
+    /// Takes over what the controller decided about this partition.
+    pub(crate) fn apply(&self, registration: PartitionRegistration, config: &Arc<LogConfig>) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        self.change(|partition| {
+            partition.update_config(Arc::clone(config));
+            partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))
+        })
+    }
+
+    /// Lets go of the data: the topic is deleted. Whoever waits is woken and finds out.
+    pub(crate) fn delete(&self) {
+        let partition = self.state.lock().take();
+        self.wake_waiters();
+        drop(partition);
     }
 
     /// The epoch of the current leader.
-    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
-        todo!()
+    pub(crate) fn leader_epoch(&self) -> Result<LeaderEpoch, Error> {
+        self.lock().map(|partition| partition.leader_epoch())
     }
 
     /// Bytes of all segments.
     pub(crate) fn size_in_bytes(&self) -> u64 {
-        todo!()
+        self.lock().map_or(0, |partition| partition.size_in_bytes())
+    }
+
+    /// Runs a change under the lock, publishes the offsets and wakes the readers.
+    fn change<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {
+        let result = {
+            let mut partition = self.lock()?;
+            let result = change(&mut partition);
+            self.offsets.publish(partition.offsets());
+            result
+        };
+        self.wake_waiters();
+        result
+    }
+
+    pub(crate) fn wake_waiters(&self) {
+        let mut wakes = WakeList::new();
+        self.waiters.drain(&mut wakes);
+        wakes.wake_all();
+    }
+
+    fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {
+        MutexGuard::try_map(self.state.lock(), Option::as_mut).map_err(|_| {
+            Error::from(ErrorCode::UnknownTopicOrPartition).with_topic_partition(self.topic_partition.clone())
+        })
+    }
+
+    fn error(&self, code: ErrorCode, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::new(code, cause.to_string()).with_topic_partition(self.topic_partition.clone()).with_source(cause)
     }
 }

@@ -1,17 +1,49 @@
-//! The cluster: brokers, controller and clock under one handle.
+//! The cluster: broker, controller and clock under one handle.
+//!
+//! Commands to the controller are plain calls under its lock; the answer comes when the records are appended and
+//! replayed and the new image is published. One background task drives group timers and retention.
 
+mod admin_ops;
+mod builder;
+mod driver;
+mod metadata;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+pub use builder::ClusterBuilder;
 
 pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
-pub(crate) use crate::controller::{MetadataImage, PartitionImage, TopicImage, is_internal_topic};
+pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 pub(crate) use crate::coordinator::group;
-use crate::coordinator::group::*;
+
+use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
+use crate::cluster::driver::Driver;
+use crate::cluster::metadata::Metadata;
+use crate::config::BrokerConfig;
+use crate::controller::Controller;
+use crate::coordinator::group::{
+    DescribedGroup, GroupConfig, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+};
 use crate::error::{Error, ErrorCode};
-use crate::types::{ProducerEpoch, ProducerId, TopicPartition};
+use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
 
 /// A Kafka cluster inside this process.
+///
+/// A cheap handle: clones share the cluster, and every client holds one. The cluster and its background task end when
+/// the last handle is dropped, or at once with [`Cluster::shutdown`]. Everything is in memory, and gone with it.
+///
+/// Timers (group sessions, retention, linger) run on the tokio runtime that the cluster, or the first client after it,
+/// was created in; they follow tokio's clock, so `tokio::time::pause()` makes them deterministic.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     inner: Arc<ClusterInner>,
@@ -20,6 +52,80 @@ pub struct Cluster {
 #[derive(Debug)]
 pub(crate) struct ClusterInner {
     clock: Clock,
+    config: BrokerConfig,
+    cluster_id: String,
+    metadata: Metadata,
+    broker: Broker,
+    pools: Mutex<HashMap<usize, Arc<BlockPool>>>,
+    recycled_bytes: usize,
+    producer_ids: Mutex<std::ops::Range<i64>>,
+    /// When `log.retention.check.interval.ms` is over.
+    next_retention_ms: AtomicI64,
+    runtime: Mutex<Option<Handle>>,
+    driver: Driver,
+    timers_changed: Arc<Notify>,
+    closed: AtomicBool,
+}
+
+impl Cluster {
+    const NODE: BrokerId = BrokerId(1);
+
+    /// A cluster of one broker with Kafka's defaults, in memory, ready at once: no socket, no thread, no file.
+    pub fn in_memory() -> Self {
+        ClusterBuilder::default().build().expect("Kafka's defaults are valid")
+    }
+
+    /// A cluster with settings of its own.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
+    }
+
+    pub(crate) fn start(config: BrokerConfig, seed: u64, recycled_bytes: usize) -> Result<Self, Error> {
+        let clock = Clock::start();
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
+        let timers_changed = Arc::new(Notify::new());
+        let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
+        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
+        let controller = Controller::new(config.clone(), rng.fork());
+        let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms());
+        let inner = ClusterInner {
+            clock,
+            metadata: Metadata::new(controller, Self::NODE, clock)?,
+            config,
+            cluster_id,
+            broker,
+            pools: Mutex::default(),
+            recycled_bytes,
+            producer_ids: Mutex::new(0..0),
+            next_retention_ms: AtomicI64::new(next_retention_ms),
+            runtime: Mutex::new(None),
+            driver: Driver::default(),
+            timers_changed,
+            closed: AtomicBool::new(false),
+        };
+        let cluster = Self { inner: Arc::new(inner) };
+        cluster.inner.register_broker()?;
+        cluster.adopt_runtime();
+        Ok(cluster)
+    }
+
+    /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
+    /// its clients fails with an error for which [`Error::is_closed`] holds.
+    pub async fn shutdown(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        self.inner.driver.stop();
+        self.inner.metadata.wake_all();
+        for partition in self.inner.broker.replicas.partitions() {
+            partition.delete();
+        }
+        self.inner.broker.groups.unload();
+    }
+
+    /// The cluster's id, as Kafka prints it.
+    pub fn cluster_id(&self) -> &str {
+        &self.inner.cluster_id
+    }
 }
 
 // What clients call. All of it is cheap, and none of it blocks.
@@ -30,109 +136,198 @@ impl Cluster {
 
     /// The current metadata. Load it once per operation.
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
-        todo!()
+        self.inner.metadata.image()
     }
 
     /// The offset of the current image: one atomic load, to see whether a cached route is stale.
     #[inline]
     pub(crate) fn metadata_version(&self) -> i64 {
-        todo!()
+        self.inner.metadata.version()
     }
 
-    /// Resolves once the image is newer than `version`.
+    /// Resolves once the image is newer than `version`, or the cluster is shut down.
     pub(crate) async fn metadata_changed(&self, version: i64) {
-        let _ = version;
-        todo!()
+        self.inner.metadata.changed(version, &self.inner.closed).await;
+    }
+
+    /// Fails once the cluster is shut down.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.inner.check_open()
     }
 
     /// The leader's handle. `UNKNOWN_TOPIC_OR_PARTITION`, `LEADER_NOT_AVAILABLE`, or closed.
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
-        let _ = topic_partition;
-        todo!()
+        self.check_open()?;
+        self.inner.broker.replicas.partition(topic_partition)
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
     pub(crate) fn block_pool(&self, block_size: usize) -> Arc<BlockPool> {
-        let _ = block_size;
-        todo!()
+        let mut pools = self.inner.pools.lock();
+        let max_blocks = self.inner.recycled_bytes / block_size.max(1);
+        Arc::clone(pools.entry(block_size).or_insert_with(|| BlockPool::new(block_size, max_blocks)))
     }
 
     /// A fresh id for an idempotent producer.
     pub(crate) fn init_producer_id(&self) -> Result<(ProducerId, ProducerEpoch), Error> {
-        todo!()
+        self.check_open()?;
+        let mut block = self.inner.producer_ids.lock();
+        if block.is_empty() {
+            *block = self.inner.allocate_producer_ids()?;
+        }
+        let id = block.next().ok_or_else(|| Error::new(ErrorCode::UnknownServerError, "no producer ids are left"))?;
+        Ok((ProducerId(id), ProducerEpoch(0)))
     }
 
-    /// Runs a client's background task on the runtime that the caller is in (or that the cluster was started on).
-    /// The task must end by itself when its client is dropped; the handle aborts it earlier.
+    /// Runs a client's background task on the runtime that the caller is in, or else on the one that the cluster was
+    /// first used in. The task must end by itself when its client is dropped; the handle aborts it earlier.
     /// Outside of any runtime: an illegal-state error that says so.
     pub(crate) fn spawn(
         &self,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Result<tokio::task::JoinHandle<()>, Error> {
-        let _ = task;
-        todo!()
+        self.adopt_runtime();
+        let runtime = Handle::try_current().ok().or_else(|| self.inner.runtime.lock().clone());
+        match runtime {
+            Some(runtime) => Ok(runtime.spawn(task)),
+            None => Err(Error::illegal_state(
+                "a client needs a tokio runtime for its timers: create it inside of one (for example under #[tokio::main])",
+            )),
+        }
     }
 
-    /// Creates topics on the controller; an error a topic, in order.
-    pub(crate) fn create_topics(
-        &self,
-        topics: Vec<crate::controller::CreatableTopic>,
-        validate_only: bool,
-    ) -> Vec<Result<Arc<TopicImage>, Error>> {
-        let _ = (topics, validate_only);
-        todo!()
+    /// Remembers the current runtime, if there is one, and sees to it that the background task runs.
+    fn adopt_runtime(&self) {
+        if let Ok(current) = Handle::try_current() {
+            self.inner.runtime.lock().get_or_insert(current);
+            if self.check_open().is_ok() {
+                self.inner.driver.ensure_running(&self.inner);
+            }
+        }
     }
+}
 
-    // The group coordinator. The request is handled before the call returns; the future resolves with the answer, which
-    // may have to wait for other members. Dropping the future does not take the request back.
+// The group coordinator. The request is handled before the call returns; the future resolves with the answer, which may
+// have to wait for other members. Dropping the future does not take the request back.
+impl Cluster {
     pub(crate) fn join_group(
         &self,
         request: JoinGroupRequest,
-    ) -> impl Future<Output = JoinGroupResponse> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+    ) -> impl Future<Output = JoinGroupResponse> + Send + use<> {
+        self.groups().join_group(request)
     }
+
     pub(crate) fn sync_group(
         &self,
         request: SyncGroupRequest,
-    ) -> impl Future<Output = SyncGroupResponse> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+    ) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
+        self.groups().sync_group(request)
     }
-    pub(crate) fn heartbeat(&self, request: HeartbeatRequest) -> impl Future<Output = ErrorCode> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+
+    pub(crate) fn heartbeat(&self, request: HeartbeatRequest) -> impl Future<Output = ErrorCode> + Send + use<> {
+        self.groups().heartbeat(request)
     }
+
     pub(crate) fn leave_group(
         &self,
         request: LeaveGroupRequest,
-    ) -> impl Future<Output = LeaveGroupResponse> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+    ) -> impl Future<Output = LeaveGroupResponse> + Send + use<> {
+        self.groups().leave_group(request)
     }
+
     pub(crate) fn commit_offsets(
         &self,
         request: OffsetCommitRequest,
-    ) -> impl Future<Output = OffsetCommitResponse> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+    ) -> impl Future<Output = OffsetCommitResponse> + Send + use<> {
+        self.groups().commit_offsets(request)
     }
+
     pub(crate) fn fetch_offsets(
         &self,
         request: OffsetFetchRequest,
-    ) -> impl Future<Output = OffsetFetchResponse> + Send + 'static {
-        let _ = request;
-        async { todo!() }
+    ) -> impl Future<Output = OffsetFetchResponse> + Send + use<> {
+        let response = self.groups().fetch_offsets(&request);
+        async move { response }
     }
+
     pub(crate) fn list_groups(&self) -> Vec<ListedGroup> {
-        todo!()
+        self.inner.broker.groups.list_groups()
     }
+
     pub(crate) fn describe_group(&self, group_id: &str) -> DescribedGroup {
-        let _ = group_id;
-        todo!()
+        self.groups().describe_group(group_id)
     }
-    pub(crate) fn delete_group(&self, group_id: &str) -> impl Future<Output = ErrorCode> + Send + 'static {
-        let _ = group_id;
-        async { todo!() }
+
+    pub(crate) fn delete_group(&self, group_id: &str) -> impl Future<Output = ErrorCode> + Send + use<> {
+        self.groups().delete_group(group_id)
     }
+
+    /// The coordinator, with the offsets topic in place: Kafka creates it when the first group appears.
+    fn groups(&self) -> &GroupCoordinator {
+        self.adopt_runtime();
+        let groups = &self.inner.broker.groups;
+        if !groups.is_loaded() {
+            // What fails here is answered by the coordinator: COORDINATOR_NOT_AVAILABLE.
+            drop(self.inner.load_groups());
+        }
+        groups
+    }
+}
+
+impl ClusterInner {
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed("the cluster")) } else { Ok(()) }
+    }
+
+    /// Runs a command of the controller; the broker takes over what changed.
+    fn command<T>(
+        &self,
+        command: impl FnOnce(&mut Controller, i64) -> crate::controller::Outcome<T>,
+    ) -> Result<T, Error> {
+        self.check_open()?;
+        let mut deleted = Vec::new();
+        let response = self.metadata.command(command, |old, new| {
+            deleted = self.broker.replicas.apply(old, new)?;
+            Ok(())
+        })?;
+        self.broker.groups.on_topics_deleted(&deleted);
+        Ok(response)
+    }
+
+    fn load_groups(&self) -> Result<(), Error> {
+        let topic = match self.metadata.image().topic(OFFSETS_TOPIC) {
+            Some(topic) => Arc::clone(topic),
+            None => self.create_offsets_topic()?,
+        };
+        let partitions = (0..topic.partitions.len() as i32)
+            .map(|index| self.broker.replicas.partition(&TopicPartition::new(Arc::clone(&topic.name), index)))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.broker.groups.load(partitions)
+    }
+
+    /// Work that is due: expired group timers, retention. Returns the next deadline in ms.
+    fn run_due(&self) -> i64 {
+        self.broker.groups.handle_timeouts();
+        let now_ms = self.clock.now_ms();
+        if self.next_retention_ms.load(Ordering::Relaxed) <= now_ms {
+            for partition in self.broker.replicas.partitions() {
+                partition.apply_retention();
+            }
+            let interval_ms = self.config.log_retention_check_interval_ms();
+            self.next_retention_ms.store(now_ms.saturating_add(interval_ms), Ordering::Relaxed);
+        }
+        let retention = self.next_retention_ms.load(Ordering::Relaxed);
+        self.broker.groups.poll_timeout().map_or(retention, |deadline| deadline.min(retention))
+    }
+}
+
+impl Drop for ClusterInner {
+    fn drop(&mut self) {
+        self.driver.stop();
+    }
+}
+
+fn group_config(config: &BrokerConfig) -> GroupConfig {
+    let _ = config;
+    GroupConfig::default()
 }

@@ -1,0 +1,486 @@
+//! One producer to one consumer, and to four, through the public API, against the channels people use instead.
+//!
+//! `cargo bench --bench handoff` prints records/s, ns/record and ratios, and ends with one line a goal. All peers move
+//! the same payloads: each record is copied afresh by the sender, and the receiver reads every byte of it. Senders and
+//! receivers run on threads of their own, each with a single-threaded tokio runtime where one is needed.
+
+#![allow(clippy::print_stdout, missing_docs)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use brokerless::{AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord};
+
+/// Counts live heap bytes, for the memory goal.
+struct Counting;
+
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static COUNTING: AtomicBool = AtomicBool::new(false);
+
+// SAFETY: every call is passed on to the system's allocator unchanged; only a counter is kept beside it.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.load(Ordering::Relaxed) {
+            LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's obligations are those of the system's allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if COUNTING.load(Ordering::Relaxed) {
+            LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's obligations are those of the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const CAPACITY: usize = 1024;
+const RUNS: usize = 5;
+
+/// Pseudo-random bytes that the records are cut from.
+struct Payloads {
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Payloads {
+    fn new(size: usize) -> Self {
+        let mut rng = fastrand_like(42);
+        Self { bytes: (0..(64 << 10) + size).map(|_| rng() as u8).collect(), size }
+    }
+
+    #[inline]
+    fn get(&self, index: u64) -> &[u8] {
+        let start = (index as usize * 64) & 0xffff;
+        &self.bytes[start..start + self.size]
+    }
+}
+
+fn fastrand_like(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+/// Reads every byte.
+#[inline]
+fn touch(value: &[u8]) -> u64 {
+    let mut sum = 0u64;
+    let mut words = value.chunks_exact(8);
+    for word in &mut words {
+        sum = sum.wrapping_add(u64::from_le_bytes(word.try_into().unwrap()));
+    }
+    words.remainder().iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte)))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn expected(payloads: &Payloads, records: u64) -> u64 {
+    // The payloads repeat every 1,024 records.
+    let cycle = |count: u64| (0..count).fold(0u64, |sum, index| sum.wrapping_add(touch(payloads.get(index))));
+    cycle(1024).wrapping_mul(records / 1024).wrapping_add(cycle(records % 1024))
+}
+
+/// Runs a sender and `receivers` receivers; checks what every receiver read; returns the wall time.
+fn race<R: FnOnce() -> u64 + Send>(
+    sender: impl FnOnce() + Send,
+    receivers: Vec<R>,
+    expected: u64,
+) -> Duration {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let receivers: Vec<_> = receivers.into_iter().map(|receiver| scope.spawn(receiver)).collect();
+        scope.spawn(sender);
+        for receiver in receivers {
+            assert_eq!(receiver.join().unwrap(), expected, "a receiver lost or changed data");
+        }
+    });
+    start.elapsed()
+}
+
+fn crossbeam(payloads: &Payloads, records: u64) -> Duration {
+    let (sender, receiver) = crossbeam_channel::bounded::<Box<[u8]>>(CAPACITY);
+    race(
+        move || (0..records).for_each(|index| sender.send(payloads.get(index).into()).unwrap()),
+        vec![move || receiver.iter().fold(0u64, |sum, value| sum.wrapping_add(touch(&value)))],
+        expected(payloads, records),
+    )
+}
+
+fn flume(payloads: &Payloads, records: u64) -> Duration {
+    let (sender, receiver) = flume::bounded::<Box<[u8]>>(CAPACITY);
+    race(
+        move || (0..records).for_each(|index| sender.send(payloads.get(index).into()).unwrap()),
+        vec![move || receiver.iter().fold(0u64, |sum, value| sum.wrapping_add(touch(&value)))],
+        expected(payloads, records),
+    )
+}
+
+fn tokio_mpsc(payloads: &Payloads, records: u64) -> Duration {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Box<[u8]>>(CAPACITY);
+    race(
+        move || {
+            runtime().block_on(async {
+                for index in 0..records {
+                    sender.send(payloads.get(index).into()).await.unwrap();
+                }
+            });
+        },
+        vec![move || {
+            runtime().block_on(async {
+                let (mut sum, mut values) = (0u64, Vec::with_capacity(CAPACITY));
+                while receiver.recv_many(&mut values, CAPACITY).await != 0 {
+                    sum = values.drain(..).fold(sum, |sum, value| sum.wrapping_add(touch(&value)));
+                }
+                sum
+            })
+        }],
+        expected(payloads, records),
+    )
+}
+
+/// Lossless: the sender waits while the slowest receiver is a whole channel behind.
+fn tokio_broadcast(payloads: &Payloads, records: u64, receivers: usize) -> Duration {
+    let (sender, receiver) = tokio::sync::broadcast::channel::<Arc<[u8]>>(CAPACITY);
+    let receivers: Vec<_> = (0..receivers).map(|_| receiver.resubscribe()).collect();
+    drop(receiver);
+    race(
+        move || {
+            for index in 0..records {
+                if index % 64 == 0 {
+                    while sender.len() > CAPACITY - 64 {
+                        std::thread::yield_now();
+                    }
+                }
+                sender.send(payloads.get(index).into()).unwrap();
+            }
+        },
+        receivers
+            .into_iter()
+            .map(|mut receiver| {
+                move || {
+                    runtime().block_on(async {
+                        let mut sum = 0u64;
+                        while let Ok(value) = receiver.recv().await {
+                            sum = sum.wrapping_add(touch(&value));
+                        }
+                        sum
+                    })
+                }
+            })
+            .collect(),
+        expected(payloads, records),
+    )
+}
+
+/// The ceiling: recycled 16 KiB blocks of length-prefixed values through a channel, and nothing else.
+fn bare_batches(payloads: &Payloads, records: u64) -> Duration {
+    const BLOCK: usize = 16 << 10;
+    let (sender, receiver) = crossbeam_channel::bounded::<Vec<u8>>(64);
+    let (give_back, recycled) = crossbeam_channel::bounded::<Vec<u8>>(128);
+    race(
+        move || {
+            let mut block = Vec::with_capacity(BLOCK);
+            for index in 0..records {
+                let value = payloads.get(index);
+                if block.len() + 4 + value.len() > BLOCK {
+                    let empty = recycled.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
+                    sender.send(std::mem::replace(&mut block, empty)).unwrap();
+                }
+                block.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                block.extend_from_slice(value);
+            }
+            sender.send(block).unwrap();
+        },
+        vec![move || {
+            let mut sum = 0u64;
+            for mut block in receiver {
+                let mut rest = &block[..];
+                while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+                    let (value, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
+                    sum = sum.wrapping_add(touch(value));
+                    rest = tail;
+                }
+                block.clear();
+                drop(give_back.try_send(block));
+            }
+            sum
+        }],
+        expected(payloads, records),
+    )
+}
+
+/// A topic of one partition under retention, so that a long run reuses its memory; the sender waits while the slowest
+/// receiver is far behind, as it would in front of a full channel.
+fn brokerless(payloads: &Payloads, records: u64, receivers: usize) -> Duration {
+    const AHEAD_BYTES: u64 = 16 << 20;
+    let ahead = AHEAD_BYTES / payloads.size as u64;
+    let keeper = runtime();
+    let cluster = keeper.block_on(async {
+        let cluster = Cluster::in_memory();
+        let topic = NewTopic::new("t").partitions(1).config("segment.bytes", "4194304").config("retention.bytes", "67108864");
+        cluster.admin().create_topic(topic).await.unwrap();
+        cluster
+    });
+    let read: Vec<AtomicU64> = (0..receivers).map(|_| AtomicU64::new(0)).collect();
+    let (cluster, read) = (&cluster, &read);
+    race(
+        move || {
+            runtime().block_on(async {
+                let producer = cluster.producer(ProducerConfig::default()).unwrap();
+                for index in 0..records {
+                    if index % 1024 == 0 {
+                        while index.saturating_sub(slowest(read)) > ahead {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    producer.send(ProducerRecord::to("t").value(payloads.get(index))).await.unwrap();
+                }
+                producer.flush().await.unwrap();
+            });
+        },
+        (0..receivers)
+            .map(|receiver| {
+                move || {
+                    runtime().block_on(async {
+                        let mut consumer = reader(cluster);
+                        let (mut sum, mut count) = (0u64, 0u64);
+                        while count < records {
+                            let polled = consumer.poll(Duration::from_secs(10)).await.unwrap();
+                            for record in polled.iter() {
+                                sum = sum.wrapping_add(touch(record.value().unwrap()));
+                            }
+                            count += polled.len() as u64;
+                            read[receiver].store(count, Ordering::Release);
+                        }
+                        sum
+                    })
+                }
+            })
+            .collect(),
+        expected(payloads, records),
+    )
+}
+
+fn slowest(read: &[AtomicU64]) -> u64 {
+    read.iter().map(|count| count.load(Ordering::Acquire)).min().unwrap_or(0)
+}
+
+fn reader(cluster: &Cluster) -> Consumer {
+    let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
+    let mut consumer = cluster.consumer(config).unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    consumer
+}
+
+struct Line {
+    name: &'static str,
+    /// Median of the runs, in records/s.
+    rate: f64,
+    best: f64,
+}
+
+type Contestant<'a> = (&'static str, Box<dyn Fn(u64) -> Duration + 'a>);
+
+/// Runs the contestants in turns, so that a noisy moment hits all of them.
+fn compare(title: &str, records: u64, contestants: &[Contestant<'_>]) -> Vec<Line> {
+    let mut rates = vec![Vec::new(); contestants.len()];
+    for (_, run) in contestants {
+        run(records / 10);
+    }
+    for _ in 0..RUNS {
+        for ((_, run), rates) in contestants.iter().zip(&mut rates) {
+            rates.push(records as f64 / run(records).as_secs_f64());
+        }
+    }
+    let lines: Vec<_> = contestants
+        .iter()
+        .zip(rates)
+        .map(|((name, _), mut rates)| {
+            rates.sort_by(f64::total_cmp);
+            Line { name, rate: rates[RUNS / 2], best: rates[RUNS - 1] }
+        })
+        .collect();
+    println!("\n{title} ({records} records, median and best of {RUNS} runs)");
+    println!("{:<34} {:>12} {:>12} {:>10}", "", "M records/s", "best", "ns/record");
+    for line in &lines {
+        println!("{:<34} {:>12.2} {:>12.2} {:>10.1}", line.name, line.rate / 1e6, line.best / 1e6, 1e9 / line.rate);
+    }
+    lines
+}
+
+fn rate(lines: &[Line], name: &str) -> f64 {
+    lines.iter().find(|line| line.name == name).map_or(f64::NAN, |line| line.rate)
+}
+
+/// Median and 99th percentile of sends that are each polled before the next one leaves, in ns.
+fn latency(mut samples: Vec<u64>) -> (u64, u64) {
+    samples.sort_unstable();
+    (samples[samples.len() / 2], samples[samples.len() * 99 / 100])
+}
+
+fn brokerless_latency(rounds: u64) -> (u64, u64) {
+    let keeper = runtime();
+    let cluster = keeper.block_on(async {
+        let cluster = Cluster::in_memory();
+        cluster.admin().create_topic(NewTopic::new("t").partitions(1)).await.unwrap();
+        cluster
+    });
+    let (cluster, origin, seen) = (&cluster, Instant::now(), &AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(move || {
+            runtime().block_on(async {
+                let mut consumer = reader(cluster);
+                let mut samples = Vec::with_capacity(rounds as usize);
+                while (samples.len() as u64) < rounds {
+                    for record in consumer.poll(Duration::from_secs(10)).await.unwrap().iter() {
+                        let sent = u64::from_le_bytes(record.value().unwrap()[..8].try_into().unwrap());
+                        samples.push(origin.elapsed().as_nanos() as u64 - sent);
+                    }
+                    seen.store(samples.len() as u64, Ordering::Release);
+                }
+                samples
+            })
+        });
+        runtime().block_on(async {
+            let producer: Producer = cluster.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+            for round in 0..rounds {
+                while seen.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+                let value = (origin.elapsed().as_nanos() as u64).to_le_bytes();
+                producer.send(ProducerRecord::to("t").value(&value[..])).await.unwrap();
+            }
+        });
+        latency(receiver.join().unwrap())
+    })
+}
+
+fn mpsc_latency(rounds: u64) -> (u64, u64) {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<u64>(CAPACITY);
+    let (origin, seen) = (Instant::now(), &AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(move || {
+            runtime().block_on(async {
+                let mut samples = Vec::with_capacity(rounds as usize);
+                while let Some(sent) = receiver.recv().await {
+                    samples.push(origin.elapsed().as_nanos() as u64 - sent);
+                    seen.store(samples.len() as u64, Ordering::Release);
+                }
+                samples
+            })
+        });
+        runtime().block_on(async move {
+            for round in 0..rounds {
+                while seen.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+                sender.send(origin.elapsed().as_nanos() as u64).await.unwrap();
+            }
+        });
+        latency(receiver.join().unwrap())
+    })
+}
+
+/// Median time to start a cluster, in µs.
+fn start_time() -> f64 {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut samples: Vec<_> = (0..201)
+        .map(|_| {
+            let start = Instant::now();
+            let cluster = black_box(Cluster::in_memory());
+            let elapsed = start.elapsed();
+            drop(cluster);
+            elapsed.as_nanos() as u64
+        })
+        .collect();
+    samples.sort_unstable();
+    samples[samples.len() / 2] as f64 / 1e3
+}
+
+/// Live heap bytes per record over payload plus key, at default batching.
+fn memory_ratio() -> f64 {
+    const RECORDS: u64 = 1_000_000;
+    let payloads = Payloads::new(100);
+    runtime().block_on(async {
+        let cluster = Cluster::in_memory();
+        cluster.admin().create_topic(NewTopic::new("t").partitions(1)).await.unwrap();
+        let producer = cluster.producer(ProducerConfig::default()).unwrap();
+        LIVE_BYTES.store(1 << 40, Ordering::Relaxed);
+        COUNTING.store(true, Ordering::Relaxed);
+        for index in 0..RECORDS {
+            let key = format!("{index:010}");
+            drop(producer.send(ProducerRecord::to("t").key(&key).value(payloads.get(index))).await.unwrap());
+        }
+        producer.flush().await.unwrap();
+        COUNTING.store(false, Ordering::Relaxed);
+        (LIVE_BYTES.load(Ordering::Relaxed) - (1 << 40)) as f64 / (RECORDS * 110) as f64
+    })
+}
+
+fn goal(name: &str, measured: f64, relation: &str, bound: f64, met: bool) -> String {
+    format!("goal {name} {measured:.2} {relation} {bound:.2} {}", if met { "met" } else { "short" })
+}
+
+fn main() {
+    let mut goals = Vec::new();
+    for (size, records) in [(100, 10_000_000u64), (1024, 2_000_000)] {
+        let payloads = &Payloads::new(size);
+        let contestants: Vec<Contestant<'_>> = vec![
+            ("brokerless", Box::new(move |records| brokerless(payloads, records, 1))),
+            ("crossbeam-channel bounded(1024)", Box::new(move |records| crossbeam(payloads, records))),
+            ("tokio mpsc(1024), recv_many", Box::new(move |records| tokio_mpsc(payloads, records))),
+            ("tokio broadcast(1024)", Box::new(move |records| tokio_broadcast(payloads, records, 1))),
+            ("flume bounded(1024)", Box::new(move |records| flume(payloads, records))),
+            ("bare batched hand-off (ceiling)", Box::new(move |records| bare_batches(payloads, records))),
+        ];
+        let lines = compare(&format!("one producer to one consumer, {size} B"), records, &contestants);
+        let ours = rate(&lines, "brokerless");
+        let best = lines[1..5].iter().max_by(|left, right| left.rate.total_cmp(&right.rate)).unwrap();
+        println!("brokerless is {:.2} x the best channel ({})", ours / best.rate, best.name);
+        println!("brokerless reaches {:.0} % of the ceiling", 100.0 * ours / lines[5].rate);
+        if size == 100 {
+            let ratio = ours / best.rate;
+            goals.push(goal("handoff_100B_vs_best_channel", ratio, ">=", 2.0, ratio >= 2.0));
+        }
+    }
+
+    let payloads = &Payloads::new(100);
+    let contestants: Vec<Contestant<'_>> = vec![
+        ("brokerless", Box::new(move |records| brokerless(payloads, records, 4))),
+        ("tokio broadcast(1024)", Box::new(move |records| tokio_broadcast(payloads, records, 4))),
+    ];
+    let lines = compare("one producer to four consumers, 100 B", 2_000_000, &contestants);
+    let ratio = lines[0].rate / lines[1].rate;
+    println!("brokerless is {ratio:.2} x tokio broadcast");
+    goals.push(goal("fanout_4_vs_broadcast", ratio, ">=", 5.0, ratio >= 5.0));
+
+    let (ours, theirs) = (brokerless_latency(20_000), mpsc_latency(20_000));
+    println!("\nsend to poll, one record at a time, linger 0: median and 99th percentile in ns");
+    println!("{:<34} {:>12} {:>12}", "brokerless", ours.0, ours.1);
+    println!("{:<34} {:>12} {:>12}", "tokio mpsc", theirs.0, theirs.1);
+    println!("brokerless takes {:.2} x the median of tokio mpsc", ours.0 as f64 / theirs.0 as f64);
+
+    let start_us = start_time();
+    println!("\ncluster start: {start_us:.1} us");
+    goals.push(goal("cluster_start_us", start_us, "<=", 1000.0, start_us <= 1000.0));
+    let memory = memory_ratio();
+    println!("live memory per record over payload plus key: {memory:.3}\n");
+    goals.push(goal("memory_over_payload_and_key", memory, "<=", 1.15, memory <= 1.15));
+    goals.iter().for_each(|goal| println!("{goal}"));
+}

@@ -1,0 +1,100 @@
+//! [`ReplicaManager`]: the replicas that live on one broker, kept in step with the metadata image.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::broker::{Clock, PartitionHandle};
+use crate::controller::{MetadataImage, PartitionImage, TopicImage};
+use crate::error::{Error, ErrorCode};
+use crate::partition::{Partition, PartitionRegistration};
+use crate::types::{BrokerId, TopicPartition};
+
+/// The replicas that live on one broker.
+#[derive(Debug)]
+pub(crate) struct ReplicaManager {
+    broker: BrokerId,
+    clock: Clock,
+    partitions: RwLock<HashMap<TopicPartition, Arc<PartitionHandle>>>,
+}
+
+impl ReplicaManager {
+    pub(crate) fn new(broker: BrokerId, clock: Clock) -> Self {
+        Self { broker, clock, partitions: RwLock::default() }
+    }
+
+    /// The replica of this partition. `UNKNOWN_TOPIC_OR_PARTITION` where there is none.
+    pub(crate) fn partition(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
+        self.partitions.read().get(topic_partition).cloned().ok_or_else(|| {
+            Error::from(ErrorCode::UnknownTopicOrPartition).with_topic_partition(topic_partition.clone())
+        })
+    }
+
+    /// Every replica, in no order.
+    pub(crate) fn partitions(&self) -> Vec<Arc<PartitionHandle>> {
+        self.partitions.read().values().cloned().collect()
+    }
+
+    /// Creates, changes and deletes replicas until they are as `new` says; `old` is the image before it.
+    /// Returns the names of the topics that are gone.
+    pub(crate) fn apply(&self, old: &MetadataImage, new: &MetadataImage) -> Result<Vec<Arc<str>>, Error> {
+        let mut deleted = Vec::new();
+        for (name, topic) in &old.topics {
+            if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
+                self.delete(topic);
+                deleted.push(Arc::clone(name));
+            }
+        }
+        for (name, topic) in &new.topics {
+            let before = old.topics.get(name);
+            if !before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
+                self.apply_topic(before.filter(|before| before.id == topic.id), topic)?;
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn apply_topic(&self, before: Option<&Arc<TopicImage>>, topic: &TopicImage) -> Result<(), Error> {
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            let unchanged = before.is_some_and(|before| {
+                before.partitions.get(index) == Some(partition) && before.log_config == topic.log_config
+            });
+            if !unchanged && partition.replicas.contains(&self.broker) {
+                self.apply_partition(topic, index as i32, partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_partition(&self, topic: &TopicImage, index: i32, image: &PartitionImage) -> Result<(), Error> {
+        let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
+        let existing = self.partitions.read().get(&topic_partition).cloned();
+        let registration = PartitionRegistration {
+            leader: image.leader,
+            leader_epoch: image.leader_epoch,
+            replicas: image.replicas.clone(),
+            isr: image.isr.clone(),
+            partition_epoch: image.partition_epoch,
+        };
+        if let Some(handle) = existing {
+            return handle.apply(registration, &topic.log_config);
+        }
+        let partition =
+            Partition::new(topic_partition.clone(), topic.id, self.broker, Arc::clone(&topic.log_config));
+        let handle = Arc::new(PartitionHandle::new(partition, self.clock));
+        handle.apply(registration, &topic.log_config)?;
+        self.partitions.write().insert(topic_partition, handle);
+        Ok(())
+    }
+
+    fn delete(&self, topic: &TopicImage) {
+        for index in 0..topic.partitions.len() as i32 {
+            let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
+            let removed = self.partitions.write().remove(&topic_partition);
+            if let Some(handle) = removed {
+                handle.delete();
+            }
+        }
+    }
+}

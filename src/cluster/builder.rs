@@ -1,0 +1,70 @@
+//! [`ClusterBuilder`].
+
+use std::collections::BTreeMap;
+
+use crate::cluster::Cluster;
+use crate::config::BrokerConfig;
+use crate::error::Result;
+
+/// Sets up a [`Cluster`] before it starts.
+///
+/// ```
+/// use brokerless::Cluster;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::builder().broker_property("num.partitions", "3").seed(7).start().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct ClusterBuilder {
+    properties: BTreeMap<String, String>,
+    seed: Option<u64>,
+    recycled_bytes: usize,
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        Self { properties: BTreeMap::new(), seed: None, recycled_bytes: Self::DEFAULT_RECYCLED_BYTES }
+    }
+}
+
+impl ClusterBuilder {
+    /// Enough to keep what retention frees at gigabytes a second until producers need it again.
+    const DEFAULT_RECYCLED_BYTES: usize = 256 << 20;
+
+    /// Sets one of Kafka's broker properties, as in `server.properties`. It is checked by [`ClusterBuilder::start`]:
+    /// an unknown name or a bad value is `INVALID_CONFIG`.
+    pub fn broker_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// Makes the cluster's random choices (topic ids, member ids, replica placement) repeatable. Default: a fresh seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How many bytes of freed batch memory are kept for reuse, for each `batch.size` in use. Default 256 MiB; the
+    /// memory is only ever what a log held before, nothing is allocated ahead.
+    pub fn recycled_memory(mut self, bytes: usize) -> Self {
+        self.recycled_bytes = bytes;
+        self
+    }
+
+    /// Starts the cluster.
+    ///
+    /// # Errors
+    /// `INVALID_CONFIG` for a property that Kafka, or this crate, does not accept.
+    pub async fn start(self) -> Result<Cluster> {
+        self.build()
+    }
+
+    pub(crate) fn build(self) -> Result<Cluster> {
+        let mut config = BrokerConfig::default();
+        for (name, value) in &self.properties {
+            config.set(name, value)?;
+        }
+        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
+    }
+}

@@ -1,0 +1,12 @@
+//! Integration tests through the public API.
+
+#[path = "it/admin.rs"]
+mod admin;
+#[path = "it/cluster.rs"]
+mod cluster;
+#[path = "it/consumer.rs"]
+mod consumer;
+#[path = "it/groups.rs"]
+mod groups;
+#[path = "it/producer.rs"]
+mod producer;
