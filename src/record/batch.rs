@@ -1,9 +1,15 @@
 //! [`RecordBatch`] and its lazy iterator [`Records`].
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
-use crate::record::{BatchHeader, Record, RecordError};
-use crate::types::{LeaderEpoch, Offset};
+use crate::record::record::{Fields, MIN_RECORD_SIZE, parse_deltas, split_record};
+use crate::record::{BatchHeader, Record, RecordError, compression};
+use crate::types::{CompressionType, LeaderEpoch, Offset, TimestampType};
+
+/// Bytes up to and including the magic, which say how to read the rest.
+const SIZE_UP_TO_MAGIC: usize = 17;
+
+const WRONG_DELTA: &str = "record offset does not ascend or is outside the batch";
 
 /// One batch: a header value and shared body bytes (the records, compressed if the header says so).
 #[derive(Clone, Debug)]
@@ -15,15 +21,45 @@ pub struct RecordBatch {
 }
 
 impl RecordBatch {
+    /// The most that the records of one batch may take uncompressed before they are refused as a decompression bomb:
+    /// 128 MiB, more than a hundred times the default `max.message.bytes`.
+    pub const MAX_DECOMPRESSED_SIZE: usize = 128 << 20;
+
     /// Splits one batch off the front of `input`, after checking length, magic and CRC and that header fields agree.
-    /// `input` then starts after it. Nothing is copied: the body is a slice of `input`.
+    /// `input` then starts after it, and is untouched on an error. Nothing is copied: the body is a slice of `input`.
     pub fn parse(input: &mut Bytes) -> Result<Self, RecordError> {
-        let _ = input;
-        todo!()
+        let available = input.len();
+        if available < SIZE_UP_TO_MAGIC {
+            return Err(RecordError::Truncated { needed: BatchHeader::SIZE, available });
+        }
+        let magic = input[SIZE_UP_TO_MAGIC - 1] as i8;
+        if magic != BatchHeader::MAGIC {
+            return Err(RecordError::UnsupportedMagic(magic));
+        }
+        let Some(header) = input.first_chunk() else {
+            return Err(RecordError::Truncated { needed: BatchHeader::SIZE, available });
+        };
+        let header = BatchHeader::from_bytes(*header);
+        if header.batch_length() < (BatchHeader::SIZE - BatchHeader::LOG_OVERHEAD) as i32 {
+            return Err(RecordError::Malformed("batch length is less than a header"));
+        }
+        let needed = header.size_in_bytes();
+        if available < needed {
+            return Err(RecordError::Truncated { needed, available });
+        }
+        let body = input.slice(BatchHeader::SIZE..needed);
+        let (computed, stored) = (compute_crc(&header, &body), header.crc());
+        if computed != stored {
+            return Err(RecordError::CrcMismatch { computed, stored });
+        }
+        check_header(&header, body.len())?;
+        input.advance(needed);
+        Ok(Self { header, crc_pending: false, body })
     }
 
     /// A batch from parts made in this process; the CRC is computed when the batch leaves it.
     pub(crate) fn from_parts(header: BatchHeader, body: Bytes) -> Self {
+        debug_assert_eq!(header.size_in_bytes(), BatchHeader::SIZE + body.len());
         Self { header, crc_pending: true, body }
     }
 
@@ -54,42 +90,135 @@ impl RecordBatch {
 
     /// Stamps every record with `now_ms`: `message.timestamp.type=LogAppendTime`.
     pub(crate) fn set_log_append_time(&mut self, now_ms: i64) {
-        let _ = now_ms;
-        todo!()
+        self.header.set_attributes(self.header.attributes() | BatchHeader::LOG_APPEND_TIME);
+        self.header.set_max_timestamp(now_ms);
+        self.crc_pending = true;
     }
 
     /// The header with its CRC computed.
     pub fn header_with_crc(&self) -> BatchHeader {
-        todo!()
+        let mut header = self.header;
+        if self.crc_pending {
+            header.set_crc(compute_crc(&header, &self.body));
+        }
+        header
     }
 
     /// Header and body as one contiguous piece, CRC computed: byte for byte what Kafka stores and sends.
     pub fn to_bytes(&self) -> Bytes {
-        todo!()
+        let mut bytes = Vec::with_capacity(self.size_in_bytes());
+        bytes.extend_from_slice(self.header_with_crc().as_bytes());
+        bytes.extend_from_slice(&self.body);
+        bytes.into()
     }
 
     /// The body with its records uncompressed; shares the body where it is not compressed.
     /// Refuses to produce more than `limit` bytes.
     pub(crate) fn decompressed_body(&self, limit: usize) -> Result<Bytes, RecordError> {
-        let _ = limit;
-        todo!()
+        match self.compression()? {
+            CompressionType::None => Ok(self.body.clone()),
+            codec => compression::decompress(codec, &self.body, limit),
+        }
+    }
+
+    /// The same batch with its records compressed as `target` says: what a leader does whose topic's `compression.type`
+    /// is not the producer's. `level` as in the topic's `compression.<codec>.level`; `None` for Kafka's default.
+    ///
+    /// Records keep their bytes, so nothing else changes but length and CRC. Where the batch is compressed that way
+    /// already it is shared as it is, whatever the level. Refuses to decompress to more than `limit` bytes.
+    pub fn recompress(&self, target: CompressionType, level: Option<i32>, limit: usize) -> Result<Self, RecordError> {
+        if self.compression()? == target {
+            return Ok(self.clone());
+        }
+        let records = self.decompressed_body(limit)?;
+        let body = match target {
+            CompressionType::None => records,
+            _ => compression::compress(target, level, &records)?,
+        };
+        let mut header = self.header;
+        header.set_attributes(header.attributes() & !BatchHeader::COMPRESSION | target.id());
+        header.set_body_size(body.len())?;
+        Ok(Self::from_parts(header, body))
+    }
+
+    fn compression(&self) -> Result<CompressionType, RecordError> {
+        self.header
+            .compression()
+            .ok_or(RecordError::UnknownCompression(self.header.attributes() & BatchHeader::COMPRESSION))
     }
 
     /// Checks every record: lengths, offset deltas 0, 1, 2 ..., header keys in UTF-8. What a leader does for batches from
     /// outside.
     pub fn validate_records(&self) -> Result<(), RecordError> {
-        todo!()
+        if self.header.records_count() < 1 || self.header.last_offset_delta() != self.header.records_count() - 1 {
+            return Err(RecordError::Malformed("record count and last offset delta disagree"));
+        }
+        // Deltas that ascend strictly, from 0 or more, to at most count - 1 can only be 0, 1, 2 ...
+        let mut records = self.records()?;
+        while let Some(record) = records.next_record() {
+            record?;
+        }
+        Ok(())
     }
 
-    /// The records, parsed one by one as the iterator advances. Decompresses first, if need be.
+    /// The records, parsed one by one as the iterator advances. Decompresses first, if need be, to at most
+    /// [`RecordBatch::MAX_DECOMPRESSED_SIZE`] bytes.
     pub fn records(&self) -> Result<Records, RecordError> {
-        todo!()
+        let body = self.decompressed_body(Self::MAX_DECOMPRESSED_SIZE)?;
+        check_count(&self.header, body.len())?;
+        Ok(Records {
+            body,
+            position: 0,
+            remaining: self.header.records_count() as u32,
+            base_offset: self.header.base_offset(),
+            last_delta: -1,
+            max_delta: self.header.last_offset_delta(),
+            base_timestamp: self.header.base_timestamp(),
+            append_timestamp: (self.header.timestamp_type() == TimestampType::LogAppendTime)
+                .then(|| self.header.max_timestamp()),
+        })
+    }
+}
+
+fn compute_crc(header: &BatchHeader, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&header.as_bytes()[BatchHeader::CRC_START..]), body)
+}
+
+/// What must hold in a header beyond its CRC. Compaction leaves fewer records than offsets, and may leave none.
+fn check_header(header: &BatchHeader, body_size: usize) -> Result<(), RecordError> {
+    let Some(compression) = header.compression() else {
+        return Err(RecordError::UnknownCompression(header.attributes() & BatchHeader::COMPRESSION));
+    };
+    if header.last_offset_delta() < 0 {
+        return Err(RecordError::Malformed("last offset delta is negative"));
+    }
+    if header.base_offset().checked_add(i64::from(header.last_offset_delta()) + 1).is_none() {
+        return Err(RecordError::Malformed("last offset does not fit 64 bits"));
+    }
+    if i64::from(header.records_count()) > i64::from(header.last_offset_delta()) + 1 {
+        return Err(RecordError::Malformed("more records than offsets"));
+    }
+    match compression {
+        CompressionType::None => check_count(header, body_size),
+        _ if header.records_count() < 0 => Err(RecordError::Malformed("record count is negative")),
+        _ => Ok(()),
+    }
+}
+
+/// A count that the body cannot hold must not make anybody allocate or loop.
+fn check_count(header: &BatchHeader, body_size: usize) -> Result<(), RecordError> {
+    match usize::try_from(header.records_count()) {
+        Err(_) => Err(RecordError::Malformed("record count is negative")),
+        Ok(count) if count > body_size / MIN_RECORD_SIZE => Err(RecordError::Malformed("more records than bytes hold")),
+        Ok(_) => Ok(()),
     }
 }
 
 /// The records of one batch. Yields an error and ends where the body does not hold what the header says.
 ///
 /// It is a cursor over shared bytes, not borrowed from the batch: clone it or keep it to go on later.
+///
+/// Offsets ascend strictly and stay within the header's range, whatever the body says.
 #[derive(Clone, Debug)]
 pub struct Records {
     /// Uncompressed.
@@ -98,6 +227,10 @@ pub struct Records {
     /// Records not yet yielded.
     remaining: u32,
     base_offset: Offset,
+    /// Offset delta of the record before the next one; -1 at the start.
+    last_delta: i32,
+    /// The largest offset delta there may be: the header's.
+    max_delta: i32,
     base_timestamp: i64,
     /// `Some` with `LogAppendTime`: the timestamp of every record.
     append_timestamp: Option<i64>,
@@ -105,25 +238,76 @@ pub struct Records {
 
 impl Records {
     /// Records not yet yielded.
+    #[inline]
     pub fn remaining(&self) -> usize {
         self.remaining as usize
     }
 
     /// Passes over records below `offset` without parsing more than their lengths and offset deltas.
     pub(crate) fn skip_to(&mut self, offset: Offset) -> Result<(), RecordError> {
-        let _ = offset;
-        todo!()
+        while self.remaining > 0 {
+            let mut rest = &self.body[self.position..];
+            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
+            let (_, delta) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
+            if self.base_offset + i64::from(delta) >= offset {
+                break;
+            }
+            if delta <= self.last_delta || delta > self.max_delta {
+                return Err(RecordError::Malformed(WRONG_DELTA));
+            }
+            self.last_delta = delta;
+            self.position = self.body.len() - rest.len();
+            self.remaining -= 1;
+        }
+        Ok(())
     }
 
     /// Splits off up to `count` records: returns a cursor that ends after them, while `self` goes on behind them.
     pub(crate) fn split_off_front(&mut self, count: usize) -> Result<Self, RecordError> {
-        let _ = count;
-        todo!()
+        let count = self.remaining.min(u32::try_from(count).unwrap_or(u32::MAX));
+        let mut rest = &self.body[self.position..];
+        for _ in 0..count {
+            split_record(&mut rest).map_err(RecordError::Malformed)?;
+        }
+        // Bytes behind the last record are an error of the cursor that reaches them.
+        let end = if count == self.remaining { self.body.len() } else { self.body.len() - rest.len() };
+        let front = Self { body: self.body.slice(..end), remaining: count, ..self.clone() };
+        self.position = end;
+        self.remaining -= count;
+        // Ascending deltas: behind `count` records lie only those that are larger by at least as much.
+        self.last_delta = self.last_delta.saturating_add(count as i32);
+        Ok(front)
     }
 
     /// The next record, borrowing from the shared body: the form that consumers use, with no reference count touched.
     #[inline]
     pub fn next_record(&mut self) -> Option<Result<Record<'_>, RecordError>> {
-        todo!()
+        let Self { body, position, remaining, .. } = self;
+        let body = &*body;
+        if *remaining == 0 && *position == body.len() {
+            return None;
+        }
+        let mut rest = &body[*position..];
+        let parsed = match *remaining {
+            0 => Err("bytes after the last record"),
+            _ => Fields::parse(&mut rest),
+        };
+        match parsed {
+            Ok(fields) if fields.offset_delta > self.last_delta && fields.offset_delta <= self.max_delta => {
+                *position = body.len() - rest.len();
+                *remaining -= 1;
+                self.last_delta = fields.offset_delta;
+                let timestamp = match self.append_timestamp {
+                    None => self.base_timestamp.wrapping_add(fields.timestamp_delta),
+                    Some(timestamp) => timestamp,
+                };
+                Some(Ok(Record { body, offset: self.base_offset + i64::from(fields.offset_delta), timestamp, fields }))
+            }
+            parsed => {
+                *position = body.len();
+                *remaining = 0;
+                Some(Err(RecordError::Malformed(parsed.err().unwrap_or(WRONG_DELTA))))
+            }
+        }
     }
 }

@@ -1,13 +1,24 @@
 //! [`BatchBuilder`]: an open batch that records are appended to.
 
-use crate::record::{RecordBatch, RecordError};
-use crate::types::{CompressionType, ProducerEpoch, ProducerId};
+use crate::record::{BatchHeader, RecordBatch, RecordError, compression};
+use crate::types::{CompressionType, LeaderEpoch, NO_SEQUENCE, NO_TIMESTAMP, ProducerEpoch, ProducerId};
 use crate::util::block_pool::Block;
+use crate::util::varint;
+
+/// The largest body whose batch length (bytes after the length field) fits the format's `i32`.
+const MAX_BODY_SIZE: usize = i32::MAX as usize - (BatchHeader::SIZE - BatchHeader::LOG_OVERHEAD);
+
+/// The most that stands before a record's key: length, attributes, timestamp delta, offset delta, key length.
+const MAX_PREFIX_SIZE: usize = 5 + 1 + 10 + 5 + 5;
 
 /// An open batch. Records are encoded straight into the block that becomes the batch's body: the one payload copy.
+///
+/// The first record's timestamp becomes the batch's base timestamp; the others are deltas from it, and may be negative.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
     block: Block,
+    /// Bytes that the body may take.
+    limit: usize,
     count: u32,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -26,8 +37,10 @@ pub(crate) struct SealOptions {
 }
 
 impl BatchBuilder {
+    /// An empty batch whose body may take up the block's capacity.
     pub(crate) fn new(block: Block) -> Self {
-        Self { block, count: 0, base_timestamp: -1, max_timestamp: -1 }
+        let limit = block.capacity().min(MAX_BODY_SIZE);
+        Self { block, limit, count: 0, base_timestamp: NO_TIMESTAMP, max_timestamp: NO_TIMESTAMP }
     }
 
     /// Bytes that a lone record would take in the body (an upper bound: as if its deltas were as large as they get).
@@ -36,8 +49,11 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
     ) -> usize {
-        let _ = (key, value, headers);
-        todo!()
+        let mut count = 0;
+        let headers_size: usize = headers.inspect(|_| count += 1).map(size_of_header).sum();
+        let fields = size_of_nullable(key) + size_of_nullable(value) + size_of_length(count) + headers_size;
+        let record = 1 + 10 + 5 + fields;
+        size_of_length(record) + record
     }
 
     /// Encodes one record behind the others. `None` when the block has no room for it, and nothing was written;
@@ -50,24 +66,162 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
     ) -> Option<u32> {
-        let _ =
-            (timestamp, key, value, headers, &mut self.block, &mut self.count, self.base_timestamp, self.max_timestamp);
-        todo!()
+        let index = self.count;
+        let base_timestamp = if index == 0 { timestamp } else { self.base_timestamp };
+        // Wrapping, as in Kafka: the reader adds the delta the same way, so even the extremes round-trip.
+        let timestamp_delta = varint::zigzag64(timestamp.wrapping_sub(base_timestamp));
+        let headers_count = headers.len();
+        let record = 1
+            + varint::size_of_u64(timestamp_delta)
+            + varint::size_of_u32(index << 1)
+            + size_of_nullable(key)
+            + size_of_nullable(value)
+            + size_of_length(headers_count)
+            + headers.clone().map(size_of_header).sum::<usize>();
+        let length = size_of_length(record) + record;
+        let output = self.block.buffer();
+        // The limit fits an i32, so past this check every length in the record does.
+        if length > self.limit - output.len() {
+            return None;
+        }
+        let start = output.len();
+
+        let mut prefix = Prefix::new();
+        prefix.push_u32(zigzag_length(record));
+        prefix.push(0);
+        prefix.push_u64(timestamp_delta);
+        prefix.push_u32(index << 1);
+        prefix.push_u32(zigzag_nullable_length(key));
+        output.extend_from_slice(prefix.as_slice());
+        if let Some(key) = key {
+            output.extend_from_slice(key);
+        }
+        varint::write_u32(output, zigzag_nullable_length(value));
+        if let Some(value) = value {
+            output.extend_from_slice(value);
+        }
+        varint::write_u32(output, zigzag_length(headers_count));
+        for (key, value) in headers {
+            varint::write_u32(output, zigzag_length(key.len()));
+            output.extend_from_slice(key.as_bytes());
+            varint::write_u32(output, zigzag_nullable_length(value));
+            output.extend_from_slice(value.unwrap_or_default());
+        }
+        debug_assert_eq!(output.len() - start, length);
+
+        self.base_timestamp = base_timestamp;
+        self.max_timestamp = if index == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
+        self.count = index + 1;
+        Some(index)
     }
 
     /// Records so far.
+    #[inline]
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// Bytes so far, header included.
+    #[inline]
     pub(crate) fn size_in_bytes(&self) -> usize {
-        todo!()
+        BatchHeader::SIZE + self.block.as_slice().len()
     }
 
     /// Ends the batch. Base offset 0 and leader epoch -1 until a leader assigns them.
+    ///
+    /// Fails where the codec is not compiled in, and for a batch without records, which Kafka does not take either.
     pub(crate) fn seal(self, options: SealOptions) -> Result<RecordBatch, RecordError> {
-        let _ = options;
-        todo!()
+        if self.count == 0 {
+            return Err(RecordError::Malformed("batch without records"));
+        }
+        let body = match options.compression {
+            CompressionType::None => self.block.freeze(),
+            codec => compression::compress(codec, options.compression_level, self.block.as_slice())?,
+        };
+        let (producer_id, producer_epoch, base_sequence) =
+            options.producer.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE, NO_SEQUENCE));
+        let mut header = BatchHeader::from_bytes([0; BatchHeader::SIZE]);
+        header.set_partition_leader_epoch(LeaderEpoch::NONE);
+        header.set_magic(BatchHeader::MAGIC);
+        let mut attributes = options.compression.id();
+        if options.transactional {
+            attributes |= BatchHeader::TRANSACTIONAL;
+        }
+        if options.control {
+            attributes |= BatchHeader::CONTROL;
+        }
+        header.set_attributes(attributes);
+        header.set_last_offset_delta(self.count as i32 - 1);
+        header.set_base_timestamp(self.base_timestamp);
+        header.set_max_timestamp(self.max_timestamp);
+        header.set_producer(producer_id, producer_epoch, base_sequence);
+        header.set_records_count(self.count as i32);
+        header.set_body_size(body.len())?;
+        Ok(RecordBatch::from_parts(header, body))
+    }
+}
+
+#[inline]
+fn size_of_length(length: usize) -> usize {
+    varint::size_of_u32(zigzag_length(length))
+}
+
+/// A length field's zig-zag value; only right for lengths that fit an `i32`.
+#[inline]
+fn zigzag_length(length: usize) -> u32 {
+    (length as u32) << 1
+}
+
+/// The same where null is -1, which zig-zag encodes as 1.
+#[inline]
+fn zigzag_nullable_length(bytes: Option<&[u8]>) -> u32 {
+    bytes.map_or(1, |bytes| zigzag_length(bytes.len()))
+}
+
+#[inline]
+fn size_of_nullable(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| size_of_length(bytes.len()) + bytes.len())
+}
+
+#[inline]
+fn size_of_header((key, value): (&str, Option<&[u8]>)) -> usize {
+    size_of_length(key.len()) + key.len() + size_of_nullable(value)
+}
+
+/// What stands before a record's key, gathered on the stack so that it reaches the block in one copy.
+struct Prefix {
+    bytes: [u8; MAX_PREFIX_SIZE],
+    length: usize,
+}
+
+impl Prefix {
+    #[inline]
+    fn new() -> Self {
+        Self { bytes: [0; MAX_PREFIX_SIZE], length: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    #[inline]
+    fn push_u32(&mut self, value: u32) {
+        self.push_u64(u64::from(value));
+    }
+
+    #[inline]
+    fn push_u64(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }

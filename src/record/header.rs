@@ -1,5 +1,6 @@
 //! [`BatchHeader`]: the 61 bytes before a batch's records, as a value.
 
+use crate::record::RecordError;
 use crate::types::{CompressionType, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampType};
 
 /// The first 61 bytes of a batch, exactly as Kafka lays them out, big-endian.
@@ -33,6 +34,15 @@ impl BatchHeader {
     pub(crate) const LOG_OVERHEAD: usize = 12;
     /// Where the CRC-covered range begins.
     pub(crate) const CRC_START: usize = 21;
+
+    /// The attribute bits that hold the codec.
+    pub(crate) const COMPRESSION: i16 = 0x07;
+    /// The attribute bit of [`TimestampType::LogAppendTime`].
+    pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
+    /// The attribute bit of a transaction's batches.
+    pub(crate) const TRANSACTIONAL: i16 = 0x10;
+    /// The attribute bit of control batches.
+    pub(crate) const CONTROL: i16 = 0x20;
 
     pub(crate) fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         Self(bytes)
@@ -96,24 +106,28 @@ impl BatchHeader {
     /// The codec; `None` for codec bits that Kafka does not use.
     #[inline]
     pub fn compression(&self) -> Option<CompressionType> {
-        CompressionType::from_id(self.attributes() & 0x07)
+        CompressionType::from_id(self.attributes() & Self::COMPRESSION)
     }
 
     /// Who set the timestamps.
     #[inline]
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes() & 0x08 == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+        if self.attributes() & Self::LOG_APPEND_TIME == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        }
     }
 
     /// Whether the batch belongs to a transaction.
     pub fn is_transactional(&self) -> bool {
-        self.attributes() & 0x10 != 0
+        self.attributes() & Self::TRANSACTIONAL != 0
     }
 
     /// Whether the batch holds control records, which no consumer sees.
     #[inline]
     pub fn is_control(&self) -> bool {
-        self.attributes() & 0x20 != 0
+        self.attributes() & Self::CONTROL != 0
     }
 
     /// Whether the base timestamp holds the time from which compaction may drop tombstones.
@@ -186,6 +200,14 @@ impl BatchHeader {
 
     pub(crate) fn set_batch_length(&mut self, length: i32) {
         self.put(8, length.to_be_bytes());
+    }
+
+    /// Sets the batch length for a body of this many bytes. Fails where it does not fit the format's `i32`.
+    pub(crate) fn set_body_size(&mut self, bytes: usize) -> Result<(), RecordError> {
+        let length = i32::try_from(bytes + Self::SIZE - Self::LOG_OVERHEAD)
+            .map_err(|_| RecordError::Malformed("batch is larger than 2 GiB"))?;
+        self.set_batch_length(length);
+        Ok(())
     }
 
     pub(crate) fn set_partition_leader_epoch(&mut self, epoch: LeaderEpoch) {

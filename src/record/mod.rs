@@ -11,6 +11,8 @@ mod error;
 mod header;
 #[expect(clippy::module_inception, reason = "the noun is record")]
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{RecordBatch, Records};
 pub(crate) use builder::{BatchBuilder, SealOptions};

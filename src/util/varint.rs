@@ -38,6 +38,21 @@ pub(crate) const fn zigzag64(value: i64) -> u64 {
 /// `None` when it is cut short or does not fit in 32 bits.
 #[inline]
 pub(crate) fn read_u32(input: &mut &[u8]) -> Option<u32> {
+    // One and two bytes are what records consist of: lengths, deltas, counts.
+    match **input {
+        [low, ref rest @ ..] if low < 0x80 => {
+            *input = rest;
+            Some(u32::from(low))
+        }
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            *input = rest;
+            Some(u32::from(low & 0x7f) | u32::from(high) << 7)
+        }
+        _ => read_long_u32(input),
+    }
+}
+
+fn read_long_u32(input: &mut &[u8]) -> Option<u32> {
     let bytes = *input;
     let mut value = 0u32;
     let mut index = 0;
@@ -58,6 +73,16 @@ pub(crate) fn read_u32(input: &mut &[u8]) -> Option<u32> {
 /// Reads an unsigned varint of at most ten bytes. `None` when it is cut short or does not fit in 64 bits.
 #[inline]
 pub(crate) fn read_u64(input: &mut &[u8]) -> Option<u64> {
+    match **input {
+        [low, ref rest @ ..] if low < 0x80 => {
+            *input = rest;
+            Some(u64::from(low))
+        }
+        _ => read_long_u64(input),
+    }
+}
+
+fn read_long_u64(input: &mut &[u8]) -> Option<u64> {
     let bytes = *input;
     let mut value = 0u64;
     let mut index = 0;

@@ -1,0 +1,47 @@
+//! [`Offsets`]: what each group has committed.
+
+use std::collections::BTreeMap;
+
+use crate::types::{OffsetAndMetadata, TopicPartition};
+
+/// The last accepted commit of every group for every partition. Changed by replay only.
+///
+/// Bounded by groups times the partitions they commit; entries go with their topic or their group.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Offsets {
+    /// No group maps to an empty map.
+    by_group: BTreeMap<String, BTreeMap<TopicPartition, OffsetAndMetadata>>,
+}
+
+impl Offsets {
+    pub(super) fn get(&self, group_id: &str, topic_partition: &TopicPartition) -> Option<&OffsetAndMetadata> {
+        self.by_group.get(group_id)?.get(topic_partition)
+    }
+
+    /// Everything that the group has committed, ordered by topic and partition.
+    pub(super) fn of_group(
+        &self,
+        group_id: &str,
+    ) -> impl Iterator<Item = (&TopicPartition, &OffsetAndMetadata)> + use<'_> {
+        self.by_group.get(group_id).into_iter().flatten()
+    }
+
+    /// Every group and partition with an offset for a topic of which `wanted` holds.
+    pub(super) fn of_topics(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &TopicPartition)> {
+        let entries = self.by_group.iter();
+        let entries = entries.flat_map(|(group_id, offsets)| offsets.keys().map(move |key| (group_id.as_str(), key)));
+        entries.filter(move |(_, topic_partition)| wanted(topic_partition.topic()))
+    }
+
+    pub(super) fn put(&mut self, group_id: String, topic_partition: TopicPartition, committed: OffsetAndMetadata) {
+        self.by_group.entry(group_id).or_default().insert(topic_partition, committed);
+    }
+
+    pub(super) fn remove(&mut self, group_id: &str, topic_partition: &TopicPartition) {
+        let Some(offsets) = self.by_group.get_mut(group_id) else { return };
+        offsets.remove(topic_partition);
+        if offsets.is_empty() {
+            self.by_group.remove(group_id);
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Codecs, in the framings that Kafka uses.
