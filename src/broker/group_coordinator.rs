@@ -225,6 +225,18 @@ impl GroupCoordinator {
         }
     }
 
+    /// Answers everybody who waits with `NOT_COORDINATOR` and lets go of the shards.
+    pub(crate) fn unload(&self) {
+        let shards = std::mem::take(&mut *self.shards.write());
+        for shard in &shards {
+            let mut state = shard.state.lock();
+            let outcome = state.machine.unload();
+            let replies = state.take_waiting(outcome.replies);
+            drop(state);
+            release(replies);
+        }
+    }
+
     /// The earliest deadline of all shards, in ms.
     pub(crate) fn poll_timeout(&self) -> Option<i64> {
         let shards = self.shards.read();
@@ -285,10 +297,7 @@ impl GroupCoordinator {
         }
         let outcome = handle(&mut state.machine, now_ms);
         let (replies, awaited) = shard.commit(&mut state, outcome, now_ms, &mut wakes);
-        let replies: Vec<_> = replies
-            .into_iter()
-            .filter_map(|(token, reply)| Some((state.pending.remove(&token)?, reply)))
-            .collect();
+        let replies = state.take_waiting(replies);
         let deadline = state.machine.poll_timeout();
         let sooner = deadline.is_some_and(|deadline| state.announced.is_none_or(|announced| deadline < announced));
         drop(state);
@@ -300,6 +309,13 @@ impl GroupCoordinator {
             None => release(replies),
             Some(required_offset) => shard.release_when_committed(required_offset, replies),
         }
+    }
+}
+
+impl ShardState {
+    /// Pairs answers with those who wait for them.
+    fn take_waiting(&mut self, replies: Vec<(Token, Reply)>) -> Vec<(oneshot::Sender<Reply>, Reply)> {
+        replies.into_iter().filter_map(|(token, reply)| Some((self.pending.remove(&token)?, reply))).collect()
     }
 }
 
@@ -317,7 +333,7 @@ impl Shard {
             return (outcome.replies, None);
         }
         let appended = coordinator_batch(&outcome.records, now_ms).and_then(|batch| {
-            self.partition.append_collecting(batch, Acks::All, AppendOrigin::Builder, wakes)
+            self.partition.append_collecting(batch, Acks::All, AppendOrigin::Coordinator, wakes)
         });
         match appended {
             Ok(info) => {

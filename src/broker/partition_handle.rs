@@ -71,7 +71,7 @@ impl PartitionHandle {
     /// Appends one batch that a client in this process built. Errors carry Kafka's code and the partition.
     pub(crate) fn append(&self, batch: RecordBatch, acks: Acks) -> Result<AppendInfo, Error> {
         let mut wakes = WakeList::new();
-        let result = self.append_collecting(batch, acks, AppendOrigin::Builder, &mut wakes);
+        let result = self.append_collecting(batch, acks, AppendOrigin::Client { trusted: true }, &mut wakes);
         wakes.wake_all();
         result
     }

@@ -65,6 +65,7 @@ impl ClusterBuilder {
         for (name, value) in &self.properties {
             config.set(name, value)?;
         }
+        config.validate()?;
         Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::broker::Clock;
 use crate::config::LogConfig;
 use crate::controller::{Controller, MetadataImage, Outcome};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::{BatchBuilder, SealOptions};
@@ -51,7 +51,7 @@ impl Metadata {
             partition_epoch: 0,
         };
         log.apply(registration, clock.now_ms()).map_err(|error| Error::new(error.code(), error.to_string()))?;
-        let image = controller.image();
+        let image = Arc::clone(controller.image());
         Ok(Self {
             clock,
             version: AtomicI64::new(image.offset),
@@ -98,9 +98,12 @@ impl Metadata {
         }
         let values: Vec<Bytes> = outcome.records.iter().map(|record| record.encode()).collect();
         let base_offset = state.append(&values, now_ms)?;
-        let before = state.controller.image();
-        state.controller.replay(&outcome.records, base_offset)?;
-        let after = state.controller.image();
+        let before = Arc::clone(state.controller.image());
+        state
+            .controller
+            .replay(&outcome.records, base_offset)
+            .map_err(|error| Error::new(ErrorCode::UnknownServerError, error.to_string()).with_source(error))?;
+        let after = Arc::clone(state.controller.image());
         apply(&before, &after)?;
         let version = after.offset;
         *self.image.write() = after;
@@ -128,7 +131,7 @@ impl State {
         let batch =
             builder.seal(SealOptions::default()).map_err(|error| Error::new(error.code(), error.to_string()))?;
         self.log
-            .append_as_leader(batch, Acks::All, AppendOrigin::Builder, now_ms)
+            .append_as_leader(batch, Acks::All, AppendOrigin::Coordinator, now_ms)
             .map(|outcome| outcome.base_offset)
             .map_err(|error| Error::new(error.code(), error.to_string()))
     }

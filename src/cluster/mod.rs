@@ -27,7 +27,7 @@ use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
 use crate::config::BrokerConfig;
-use crate::controller::Controller;
+use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::{
     DescribedGroup, GroupConfig, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
@@ -44,18 +44,18 @@ use crate::util::block_pool::BlockPool;
 ///
 /// Timers (group sessions, retention, linger) run on the tokio runtime that the cluster, or the first client after it,
 /// was created in; they follow tokio's clock, so `tokio::time::pause()` makes them deterministic.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cluster {
     inner: Arc<ClusterInner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct ClusterInner {
     clock: Clock,
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
     broker: Broker,
+    broker_epoch: AtomicI64,
     pools: Mutex<HashMap<usize, Arc<BlockPool>>>,
     recycled_bytes: usize,
     producer_ids: Mutex<std::ops::Range<i64>>,
@@ -88,13 +88,14 @@ impl Cluster {
         let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
         let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
         let controller = Controller::new(config.clone(), rng.fork());
-        let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms());
+        let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
             clock,
             metadata: Metadata::new(controller, Self::NODE, clock)?,
             config,
             cluster_id,
             broker,
+            broker_epoch: AtomicI64::new(-1),
             pools: Mutex::default(),
             recycled_bytes,
             producer_ids: Mutex::new(0..0),
@@ -105,7 +106,8 @@ impl Cluster {
             closed: AtomicBool::new(false),
         };
         let cluster = Self { inner: Arc::new(inner) };
-        cluster.inner.register_broker()?;
+        let epoch = cluster.inner.register_broker(rng.u128(..))?;
+        cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
         Ok(cluster)
     }
@@ -255,7 +257,14 @@ impl Cluster {
     }
 
     pub(crate) fn describe_group(&self, group_id: &str) -> DescribedGroup {
-        self.groups().describe_group(group_id)
+        self.groups().describe_group(group_id).unwrap_or_else(|| DescribedGroup {
+            error: ErrorCode::CoordinatorNotAvailable,
+            group_id: group_id.to_owned(),
+            state: "Dead",
+            protocol_type: String::new(),
+            protocol: String::new(),
+            members: Vec::new(),
+        })
     }
 
     pub(crate) fn delete_group(&self, group_id: &str) -> impl Future<Output = ErrorCode> + Send + use<> {
@@ -290,8 +299,48 @@ impl ClusterInner {
             deleted = self.broker.replicas.apply(old, new)?;
             Ok(())
         })?;
+        if deleted.iter().any(|topic| **topic == *OFFSETS_TOPIC) {
+            self.broker.groups.unload();
+        }
         self.broker.groups.on_topics_deleted(&deleted);
         Ok(response)
+    }
+
+    /// Makes the broker known to the controller and lets it lead. Returns its epoch.
+    fn register_broker(&self, incarnation_id: u128) -> Result<i64, Error> {
+        let registration = BrokerRegistration { id: self.broker.id, incarnation_id, rack: None };
+        let epoch = self.command(|controller, _| controller.register_broker(registration))?;
+        self.command(|controller, _| controller.unfence(self.broker.id, epoch))??;
+        Ok(epoch)
+    }
+
+    fn allocate_producer_ids(&self) -> Result<std::ops::Range<i64>, Error> {
+        let epoch = self.broker_epoch.load(Ordering::Relaxed);
+        let block = self.command(|controller, _| controller.allocate_producer_ids(self.broker.id, epoch))??;
+        Ok(block.first.0..block.first.0 + ProducerIdBlock::SIZE)
+    }
+
+    /// Creates `__consumer_offsets` as Kafka does, when the first group appears.
+    fn create_offsets_topic(&self) -> Result<Arc<TopicImage>, Error> {
+        let topic = CreatableTopic {
+            name: OFFSETS_TOPIC.to_owned(),
+            partitions: self.config.offsets_topic_num_partitions,
+            replication_factor: 1,
+            configs: [
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "producer".to_owned()),
+                ("segment.bytes", self.config.offsets_topic_segment_bytes.to_string()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        };
+        let mut created = self.command(|controller, _| controller.create_topics(vec![topic], false))?;
+        match created.pop() {
+            Some(Ok(topic)) => Ok(topic),
+            // Another client was faster.
+            Some(Err(error)) => self.metadata.image().topic(OFFSETS_TOPIC).cloned().ok_or(error),
+            None => Err(Error::from(ErrorCode::CoordinatorNotAvailable)),
+        }
     }
 
     fn load_groups(&self) -> Result<(), Error> {
@@ -313,11 +362,17 @@ impl ClusterInner {
             for partition in self.broker.replicas.partitions() {
                 partition.apply_retention();
             }
-            let interval_ms = self.config.log_retention_check_interval_ms();
+            let interval_ms = self.config.log_retention_check_interval_ms;
             self.next_retention_ms.store(now_ms.saturating_add(interval_ms), Ordering::Relaxed);
         }
         let retention = self.next_retention_ms.load(Ordering::Relaxed);
         self.broker.groups.poll_timeout().map_or(retention, |deadline| deadline.min(retention))
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("cluster_id", &self.inner.cluster_id).finish_non_exhaustive()
     }
 }
 
@@ -328,6 +383,11 @@ impl Drop for ClusterInner {
 }
 
 fn group_config(config: &BrokerConfig) -> GroupConfig {
-    let _ = config;
-    GroupConfig::default()
+    GroupConfig {
+        initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+        min_session_timeout_ms: config.group_min_session_timeout_ms,
+        max_session_timeout_ms: config.group_max_session_timeout_ms,
+        max_size: config.group_max_size as usize,
+        offset_metadata_max_bytes: config.offset_metadata_max_bytes as usize,
+    }
 }
