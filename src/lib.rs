@@ -14,5 +14,6 @@ pub mod types;
 mod util;
 
 pub use cluster::Cluster;
+pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;
