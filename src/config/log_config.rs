@@ -1,5 +1,9 @@
 //! [`LogConfig`]: a topic's effective settings, as the log reads them.
 
+use std::collections::BTreeMap;
+
+use crate::config::topic_property::TOPIC_PROPERTIES;
+use crate::error::Result;
 use crate::types::{CompressionType, TimestampType};
 
 /// What happens to old data: Kafka's `cleanup.policy`, a set.
@@ -13,6 +17,9 @@ pub(crate) struct CleanupPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogConfig {
     /// `cleanup.policy`, delete.
+    ///
+    /// Compaction is not built. Only internal topics can ask for it: `__consumer_offsets` has `compact` in Kafka, and
+    /// carries it here so that time and size do not delete committed offsets. Superseded offsets then stay in the log.
     pub(crate) cleanup_policy: CleanupPolicy,
     /// `segment.bytes`, 1 GiB.
     pub(crate) segment_bytes: u32,
@@ -67,5 +74,19 @@ impl Default for LogConfig {
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: DAY_MS,
         }
+    }
+}
+
+impl LogConfig {
+    /// A topic's overrides over the broker's defaults. Values are checked one by one; see
+    /// [`validate`](crate::config::topic_property::validate) for what a new topic has to pass.
+    pub(crate) fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        let mut config = defaults.clone();
+        for property in TOPIC_PROPERTIES {
+            if let Some(text) = overrides.get(property.name) {
+                (property.apply)(&mut config, property.name, text)?;
+            }
+        }
+        Ok(config)
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::types::{BrokerId, LeaderEpoch, Offset, TopicId};
+use crate::types::{BrokerId, LeaderEpoch, NO_OFFSET, Offset, TopicId};
 
 /// Everything that replaying the metadata log up to `offset` says. Readers load one image per request and pass it down.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MetadataImage {
     /// Offset of the last replayed metadata record; -1 for the empty image.
     pub(crate) offset: Offset,
@@ -24,6 +24,9 @@ pub(crate) struct MetadataImage {
 pub(crate) struct BrokerImage {
     pub(crate) id: BrokerId,
     pub(crate) epoch: i64,
+    /// A random id of this run of the broker.
+    pub(crate) incarnation_id: u128,
+    /// A fenced broker leads nothing.
     pub(crate) fenced: bool,
     pub(crate) rack: Option<String>,
 }
@@ -53,6 +56,19 @@ pub(crate) struct PartitionImage {
     pub(crate) partition_epoch: i32,
 }
 
+impl Default for MetadataImage {
+    /// The image before the first record.
+    fn default() -> Self {
+        Self {
+            offset: NO_OFFSET,
+            brokers: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            topic_names: HashMap::new(),
+            next_producer_id: 0,
+        }
+    }
+}
+
 impl MetadataImage {
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics.get(name)
@@ -60,6 +76,11 @@ impl MetadataImage {
 
     pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
         self.topics.get(self.topic_names.get(&id)?)
+    }
+
+    /// Whether the broker may lead: it is registered and not fenced.
+    pub(crate) fn is_active(&self, id: BrokerId) -> bool {
+        self.brokers.get(&id).is_some_and(|broker| !broker.fenced)
     }
 }
 

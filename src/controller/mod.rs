@@ -1,10 +1,49 @@
 //! The controller: cluster metadata as an event-sourced state machine over `__cluster_metadata-0`.
+//!
+//! ```text
+//! command(&image, request) -> Outcome { records, response }      decides, changes nothing
+//!        append records to the metadata log
+//! replay(records, base offset) -> a new image                    the only mutator
+//!        publish the image, release the response
+//! ```
+//!
+//! 1. A command reads the image and returns records. Nothing it decides holds until the records are replayed, and no
+//!    second command runs in between.
+//! 2. Replaying the whole log from its start gives the same image as having been there.
+//! 3. An image is immutable; a topic that a replay does not touch keeps its allocation.
+//! 4. Leader epochs and partition epochs only grow; a fenced broker leads nothing; the leader is in the ISR, and the ISR
+//!    is never empty.
+//! 5. A topic's id is fresh each time a topic of that name is created.
+//!
+//! Randomness (topic ids, where placement starts) comes from the generator that is handed in; nothing depends on time.
 
+mod brokers;
+mod delta;
 mod image;
+mod partitions;
+mod placement;
+mod producer_ids;
+mod record;
+#[cfg(test)]
+mod tests;
+mod topic_name;
+mod topics;
 
+pub(crate) use brokers::BrokerRegistration;
+pub(crate) use delta::{MetadataDelta, ReplayError};
 pub(crate) use image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
+pub(crate) use partitions::AlterPartition;
+pub(crate) use producer_ids::ProducerIdBlock;
+pub(crate) use record::MetadataRecord;
+pub(crate) use topic_name::validate_topic_name;
+pub(crate) use topics::TopicSelector;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{BrokerConfig, LogConfig};
+use crate::error::{Error, ErrorCode};
+use crate::types::{BrokerId, Offset};
 
 /// A topic to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,4 +55,70 @@ pub(crate) struct CreatableTopic {
     pub(crate) replication_factor: i16,
     /// Overrides, in Kafka's property names.
     pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// What a command came to: records to append and replay, and what to answer after that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Outcome<T> {
+    pub(crate) records: Vec<MetadataRecord>,
+    pub(crate) response: T,
+}
+
+impl<T> Outcome<T> {
+    fn unchanged(response: T) -> Self {
+        Self { records: Vec::new(), response }
+    }
+}
+
+/// The state machine. Its driver runs one command at a time and replays the records before the next.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    config: BrokerConfig,
+    /// What topics without overrides share.
+    defaults: Arc<LogConfig>,
+    image: Arc<MetadataImage>,
+    rng: fastrand::Rng,
+}
+
+impl Controller {
+    /// A controller before the first record of its log. To open an existing log, replay all of it, and hand in a
+    /// generator that is seeded differently from last time: the ids of deleted topics are not remembered.
+    pub(crate) fn new(config: BrokerConfig, rng: fastrand::Rng) -> Self {
+        let defaults = Arc::new(config.log_config().clone());
+        Self { config, defaults, image: Arc::default(), rng }
+    }
+
+    /// The metadata as of the last replay.
+    pub(crate) fn image(&self) -> &Arc<MetadataImage> {
+        &self.image
+    }
+
+    /// Makes records of the log part of the image; `base_offset` is the first one's. All of them or, with an error,
+    /// none.
+    pub(crate) fn replay(&mut self, records: &[MetadataRecord], base_offset: Offset) -> Result<(), ReplayError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut delta = MetadataDelta::new(&self.image, self.defaults.clone());
+        for (offset, record) in (base_offset..).zip(records) {
+            delta.replay(offset, record)?;
+        }
+        self.image = Arc::new(delta.apply()?);
+        Ok(())
+    }
+
+    /// `STALE_BROKER_EPOCH` unless the broker is registered with this epoch.
+    fn check_broker_epoch(&self, id: BrokerId, epoch: i64) -> Result<&BrokerImage, Error> {
+        match self.image.brokers.get(&id) {
+            Some(broker) if broker.epoch == epoch => Ok(broker),
+            Some(broker) => Err(Error::new(
+                ErrorCode::StaleBrokerEpoch,
+                format!("Expected broker epoch {}, but got broker epoch {epoch}", broker.epoch),
+            )),
+            None => {
+                Err(Error::new(ErrorCode::StaleBrokerEpoch, format!("No broker registration found for broker id {id}")))
+            }
+        }
+    }
 }

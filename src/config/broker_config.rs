@@ -1,0 +1,235 @@
+//! [`BrokerConfig`]: the broker's settings, and the defaults that it gives to topics.
+
+use std::collections::BTreeMap;
+
+use crate::config::property::{check_range, invalid, parse_bool, parse_i16, parse_i32, parse_i64};
+use crate::config::topic_property::{self, TopicProperty};
+use crate::config::{LogConfig, property};
+use crate::error::{Error, Result};
+
+/// A broker's settings, in Kafka's names and with Kafka's defaults.
+///
+/// Defaults for topics are set through the broker's own names for them (`log.retention.hours`, `message.max.bytes` …).
+/// A property that is not here is refused rather than ignored, `auto.create.topics.enable` among them: topics are
+/// created explicitly.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BrokerConfig {
+    /// `num.partitions`, 1: of topics that do not say.
+    pub(crate) num_partitions: i32,
+    /// `default.replication.factor`, 1: of topics that do not say.
+    pub(crate) default_replication_factor: i16,
+    /// `delete.topic.enable`, true.
+    pub(crate) delete_topic_enable: bool,
+    /// `log.retention.check.interval.ms`, 5 minutes.
+    pub(crate) log_retention_check_interval_ms: i64,
+    /// `group.initial.rebalance.delay.ms`, 3 s: how long a group's first rebalance waits for more members.
+    pub(crate) group_initial_rebalance_delay_ms: i32,
+    /// `group.min.session.timeout.ms`, 6 s.
+    pub(crate) group_min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`, 30 minutes.
+    pub(crate) group_max_session_timeout_ms: i32,
+    /// `group.max.size`, `i32::MAX` members.
+    pub(crate) group_max_size: i32,
+    /// `offset.metadata.max.bytes`, 4096: the longest note beside a committed offset.
+    pub(crate) offset_metadata_max_bytes: i32,
+    /// `offsets.topic.num.partitions`, 50.
+    pub(crate) offsets_topic_num_partitions: i32,
+    /// `offsets.topic.segment.bytes`, 100 MiB.
+    pub(crate) offsets_topic_segment_bytes: i32,
+    /// What topics get that do not say otherwise; holds `producer.id.expiration.ms` too.
+    log_config: LogConfig,
+    /// The topic defaults that were set: broker property to text.
+    log_properties: BTreeMap<&'static str, String>,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            num_partitions: 1,
+            default_replication_factor: 1,
+            delete_topic_enable: true,
+            log_retention_check_interval_ms: 5 * 60 * 1000,
+            group_initial_rebalance_delay_ms: 3000,
+            group_min_session_timeout_ms: 6000,
+            group_max_session_timeout_ms: 30 * 60 * 1000,
+            group_max_size: i32::MAX,
+            offset_metadata_max_bytes: 4096,
+            offsets_topic_num_partitions: 50,
+            offsets_topic_segment_bytes: 100 << 20,
+            log_config: LogConfig::default(),
+            log_properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Sets one property from its text. `INVALID_CONFIG` for a value that Kafka refuses and for a name that is not here.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        match name {
+            "num.partitions" => self.num_partitions = parse_i32(name, value, 1..)?,
+            "default.replication.factor" => self.default_replication_factor = parse_i16(name, value, 1..)?,
+            "delete.topic.enable" => self.delete_topic_enable = parse_bool(name, value)?,
+            "log.retention.check.interval.ms" => {
+                self.log_retention_check_interval_ms = parse_i64(name, value, 1..)?;
+            }
+            "group.initial.rebalance.delay.ms" => {
+                self.group_initial_rebalance_delay_ms = parse_i32(name, value, 0..)?;
+            }
+            "group.min.session.timeout.ms" => self.group_min_session_timeout_ms = parse_i32(name, value, 0..)?,
+            "group.max.session.timeout.ms" => self.group_max_session_timeout_ms = parse_i32(name, value, 0..)?,
+            "group.max.size" => self.group_max_size = parse_i32(name, value, 1..)?,
+            "offset.metadata.max.bytes" => self.offset_metadata_max_bytes = parse_i32(name, value, 0..)?,
+            "offsets.topic.num.partitions" => self.offsets_topic_num_partitions = parse_i32(name, value, 1..)?,
+            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1..)?,
+            "producer.id.expiration.ms" => self.log_config.producer_id_expiration_ms = parse_i64(name, value, 1..)?,
+            _ => self.set_topic_default(name, value)?,
+        }
+        Ok(())
+    }
+
+    fn set_topic_default(&mut self, name: &str, value: &str) -> Result<()> {
+        let (property, synonym) = topic_property::find_synonym(name)
+            .ok_or_else(|| Error::config(format!("Unknown configuration '{name}'.")))?;
+        let mut candidate = self.log_config.clone();
+        (property.apply)(&mut candidate, name, &synonym.convert(value)?)?;
+        if candidate.cleanup_policy.compact {
+            return Err(property::not_built(name, value));
+        }
+        if candidate.retention_ms == Some(0) {
+            // Kafka allows 0 for a topic, but not as the broker's default.
+            return Err(invalid(name, value, "log.retention.ms must be unlimited (-1) or, equal or greater than 1"));
+        }
+        self.log_properties.insert(synonym.name, value.to_owned());
+        // A synonym of higher rank may be set already: what counts is the rank, not the order of the calls.
+        if let Some(text) = self.topic_default(property) {
+            (property.apply)(&mut self.log_config, property.name, &text)?;
+        }
+        Ok(())
+    }
+
+    /// The checks that span properties, for when all are set.
+    pub(crate) fn validate(&self) -> Result<()> {
+        check_range(
+            "group.max.session.timeout.ms",
+            self.group_max_session_timeout_ms,
+            self.group_min_session_timeout_ms..,
+        )?;
+        topic_property::check_compaction_lag(|property| self.topic_default(property))
+    }
+
+    /// The settings of a topic without overrides.
+    pub(crate) fn log_config(&self) -> &LogConfig {
+        &self.log_config
+    }
+
+    /// The default of one topic setting, in the topic setting's unit.
+    pub(crate) fn topic_default(&self, property: &TopicProperty) -> Option<String> {
+        property
+            .synonyms
+            .iter()
+            .find_map(|synonym| synonym.convert(self.log_properties.get(synonym.name)?).ok())
+            .or_else(|| property.default.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::topic_property::TOPIC_PROPERTIES;
+
+    fn with(pairs: &[(&str, &str)]) -> BrokerConfig {
+        let mut config = BrokerConfig::default();
+        for (name, value) in pairs {
+            config.set(name, value).unwrap();
+        }
+        config
+    }
+
+    fn refusal(name: &str, value: &str) -> String {
+        let text = BrokerConfig::default().set(name, value).unwrap_err().to_string();
+        text.strip_suffix(" [INVALID_CONFIG (40)]").unwrap().to_owned()
+    }
+
+    #[test]
+    fn own_properties_are_typed() {
+        let config = with(&[
+            ("num.partitions", "3"),
+            ("default.replication.factor", "2"),
+            ("delete.topic.enable", "false"),
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("offsets.topic.num.partitions", "1"),
+            ("producer.id.expiration.ms", "1000"),
+            ("message.max.bytes", "2000"),
+        ]);
+        assert_eq!((config.num_partitions, config.default_replication_factor), (3, 2));
+        assert!(!config.delete_topic_enable);
+        assert_eq!(config.group_initial_rebalance_delay_ms, 0);
+        assert_eq!(config.offsets_topic_num_partitions, 1);
+        assert_eq!(config.log_config().producer_id_expiration_ms, 1000);
+        assert_eq!(config.log_config().max_message_bytes, 2000);
+    }
+
+    #[test]
+    fn the_first_synonym_wins_whatever_the_order() {
+        assert_eq!(with(&[("log.retention.hours", "1")]).log_config().retention_ms, Some(3_600_000));
+        for order in [
+            [("log.retention.ms", "7"), ("log.retention.hours", "1")],
+            [("log.retention.hours", "1"), ("log.retention.ms", "7")],
+        ] {
+            assert_eq!(with(&order).log_config().retention_ms, Some(7));
+        }
+        let config = with(&[("log.retention.hours", "1"), ("log.retention.minutes", "-1")]);
+        assert_eq!(config.log_config().retention_ms, None);
+        assert_eq!(with(&[("log.roll.jitter.hours", "2")]).log_config().segment_jitter_ms, 7_200_000);
+    }
+
+    #[test]
+    fn topics_override_the_broker() {
+        let broker = with(&[("log.retention.ms", "7"), ("message.max.bytes", "100")]);
+        let overrides = BTreeMap::from([("retention.ms".to_owned(), "9".to_owned())]);
+        let config = LogConfig::resolve(broker.log_config(), &overrides).unwrap();
+        assert_eq!((config.retention_ms, config.max_message_bytes), (Some(9), 100));
+    }
+
+    #[test]
+    fn refusals_name_the_broker_property() {
+        assert_eq!(refusal("auto.create.topics.enable", "true"), "Unknown configuration 'auto.create.topics.enable'.");
+        assert_eq!(
+            refusal("num.partitions", "0"),
+            "Invalid value 0 for configuration num.partitions: Value must be at least 1"
+        );
+        assert_eq!(
+            refusal("log.segment.bytes", "1"),
+            "Invalid value 1 for configuration log.segment.bytes: Value must be at least 1048576"
+        );
+        assert_eq!(
+            refusal("log.roll.hours", "0"),
+            "Invalid value 0 for configuration log.roll.hours: Value must be at least 1"
+        );
+        assert_eq!(
+            refusal("log.retention.ms", "0"),
+            "Invalid value 0 for configuration log.retention.ms: \
+             log.retention.ms must be unlimited (-1) or, equal or greater than 1"
+        );
+        assert!(refusal("log.cleanup.policy", "compact").contains("has not built"));
+        assert!(refusal("unclean.leader.election.enable", "true").contains("has not built"));
+    }
+
+    #[test]
+    fn checks_across_properties_wait_for_validate() {
+        assert_eq!(BrokerConfig::default().validate().map_err(|error| error.to_string()), Ok(()));
+        assert!(with(&[("group.min.session.timeout.ms", "1900000")]).validate().is_err());
+        let lags = [("log.cleaner.min.compaction.lag.ms", "2"), ("log.cleaner.max.compaction.lag.ms", "1")];
+        assert!(with(&lags).validate().is_err());
+    }
+
+    #[test]
+    fn broker_names_are_unambiguous() {
+        let synonyms = TOPIC_PROPERTIES.iter().flat_map(|property| property.synonyms);
+        let mut names: Vec<_> = synonyms.map(|synonym| synonym.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,271 @@
+//! Creating and deleting topics, adding partitions.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::config::{LogConfig, topic_property};
+use crate::controller::placement::place;
+use crate::controller::topic_name::{collide, validate_topic_name};
+use crate::controller::{
+    Controller, CreatableTopic, MetadataRecord, Outcome, PartitionImage, TopicImage, is_internal_topic,
+};
+use crate::error::{Error, ErrorCode};
+use crate::types::{BrokerId, LeaderEpoch, TopicId};
+
+/// How many partitions one request may add: Kafka's own bound on the records of one operation.
+const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
+
+/// How many partitions a cluster may hold: about what Kafka recommends as a cluster's most. Here it bounds the memory
+/// that one process spends on empty partitions.
+const MAX_PARTITIONS_PER_CLUSTER: usize = 200_000;
+
+/// Kafka's topic that brokers read their metadata from; it is none of the topics in the image.
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Names a topic in one of two ways.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TopicSelector {
+    Name(String),
+    Id(TopicId),
+}
+
+impl Controller {
+    /// Creates topics, each on its own: one that fails keeps none of the others back. Answers in the order of the
+    /// request; with `validate_only` as if they had been created, but without records.
+    ///
+    /// `INVALID_REQUEST` (named twice, or `__cluster_metadata`), `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`,
+    /// `INVALID_CONFIG`, `INVALID_REPLICATION_FACTOR`, `INVALID_PARTITIONS`, and `POLICY_VIOLATION` for all of them
+    /// past 10,000 partitions in one request or 200,000 in the cluster.
+    pub(crate) fn create_topics(
+        &mut self,
+        topics: Vec<CreatableTopic>,
+        validate_only: bool,
+    ) -> Outcome<Vec<Result<Arc<TopicImage>, Error>>> {
+        let asked: usize = topics.iter().map(|topic| self.partition_count(topic.partitions)).sum();
+        if let Err(error) = self.check_partition_bounds(asked) {
+            return Outcome::unchanged(topics.iter().map(|_| Err(error.clone())).collect());
+        }
+        let times = count(topics.iter().map(|topic| topic.name.clone()));
+        let create = |topic: CreatableTopic| {
+            if times[&topic.name] > 1 { Err(duplicate("topic name")) } else { self.create_topic(topic) }
+        };
+        let response: Vec<_> = topics.into_iter().map(create).collect();
+        let created = response.iter().flatten().filter(|_| !validate_only);
+        let records = created.flat_map(|topic| records_of(topic)).collect();
+        Outcome { records, response }
+    }
+
+    fn partition_count(&self, asked: i32) -> usize {
+        usize::try_from(if asked == -1 { self.config.num_partitions } else { asked }).unwrap_or(0)
+    }
+
+    fn check_partition_bounds(&self, additional: usize) -> Result<(), Error> {
+        let violation = |message: String| Err(Error::new(ErrorCode::PolicyViolation, message));
+        if additional > MAX_PARTITIONS_PER_REQUEST {
+            return violation("Excessively large number of partitions per request.".to_owned());
+        }
+        let present: usize = self.image.topics.values().map(|topic| topic.partitions.len()).sum();
+        if present + additional > MAX_PARTITIONS_PER_CLUSTER {
+            return violation(format!(
+                "{additional} more partitions would exceed the {MAX_PARTITIONS_PER_CLUSTER} that a cluster may hold \
+                 (it has {present})."
+            ));
+        }
+        Ok(())
+    }
+
+    fn create_topic(&mut self, topic: CreatableTopic) -> Result<Arc<TopicImage>, Error> {
+        let CreatableTopic { name, partitions, replication_factor, configs } = topic;
+        if name == CLUSTER_METADATA_TOPIC {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited."),
+            ));
+        }
+        validate_topic_name(&name)?;
+        if self.image.topics.contains_key(&*name) {
+            return Err(Error::new(ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
+        }
+        if name.contains(['.', '_'])
+            && let Some(other) = self.image.topics.keys().find(|other| collide(other, &name))
+        {
+            return Err(Error::new(
+                ErrorCode::InvalidTopic,
+                format!("Topic '{name}' collides with existing topic: {other}"),
+            ));
+        }
+        let log_config = topic_property::validate(&self.config, &configs, is_internal_topic(&name))?;
+        if replication_factor < -1 || replication_factor == 0 {
+            return Err(Error::new(
+                ErrorCode::InvalidReplicationFactor,
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            ));
+        }
+        if partitions < -1 || partitions == 0 {
+            return Err(Error::new(
+                ErrorCode::InvalidPartitions,
+                "Number of partitions was set to an invalid non-positive value.",
+            ));
+        }
+        let replication_factor =
+            if replication_factor == -1 { self.config.default_replication_factor } else { replication_factor };
+        let partitions =
+            self.new_partitions(self.partition_count(partitions), replication_factor as usize).map_err(|reason| {
+                Error::new(
+                    ErrorCode::InvalidReplicationFactor,
+                    format!("Unable to replicate the partition {replication_factor} time(s): {reason}"),
+                )
+            })?;
+        let log_config: Arc<LogConfig> = if configs.is_empty() { self.defaults.clone() } else { Arc::new(log_config) };
+        let id = self.fresh_topic_id();
+        Ok(Arc::new(TopicImage { id, name: name.into(), partitions, configs, log_config }))
+    }
+
+    /// New partitions with their leaders elected: all their replicas that are not fenced are in sync, being empty.
+    fn new_partitions(&mut self, count: usize, replication_factor: usize) -> Result<Vec<PartitionImage>, String> {
+        let image = &self.image;
+        let build = |replicas: Vec<BrokerId>| {
+            let isr: Vec<_> = replicas.iter().copied().filter(|id| image.is_active(*id)).collect();
+            let leader = isr[0];
+            PartitionImage { replicas, isr, leader, leader_epoch: LeaderEpoch(0), partition_epoch: 0 }
+        };
+        let placed = place(&image.brokers, count, replication_factor, &mut self.rng)?;
+        Ok(placed.into_iter().map(build).collect())
+    }
+
+    fn fresh_topic_id(&mut self) -> TopicId {
+        loop {
+            let id = TopicId::from_random(self.rng.u128(..));
+            if !self.image.topic_names.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Raises a topic's number of partitions to `total`; answers with the topic as it is then.
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION`, `INVALID_PARTITIONS` unless it is an increase, `INVALID_REPLICATION_FACTOR` while
+    /// too few brokers are there, `POLICY_VIOLATION` past the bounds of [`Controller::create_topics`].
+    pub(crate) fn create_partitions(
+        &mut self,
+        name: &str,
+        total: i32,
+        validate_only: bool,
+    ) -> Outcome<Result<Arc<TopicImage>, Error>> {
+        let grown = match self.grow(name, total) {
+            Ok(grown) => grown,
+            Err(error) => return Outcome::unchanged(Err(error)),
+        };
+        let old = self.image.topic(name).map_or(0, |topic| topic.partitions.len());
+        let records = if validate_only { Vec::new() } else { partition_records(&grown, old).collect() };
+        Outcome { records, response: Ok(Arc::new(grown)) }
+    }
+
+    fn grow(&mut self, name: &str, total: i32) -> Result<TopicImage, Error> {
+        let topic = self.image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
+        let old = topic.partitions.len();
+        let total = usize::try_from(total).unwrap_or(0);
+        if total == old {
+            return Err(Error::new(ErrorCode::InvalidPartitions, format!("Topic already has {old} partition(s).")));
+        }
+        if total < old {
+            return Err(Error::new(
+                ErrorCode::InvalidPartitions,
+                format!("The topic {name} currently has {old} partition(s); {total} would not be an increase."),
+            ));
+        }
+        self.check_partition_bounds(total - old)?;
+        let replication_factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let new = self
+            .new_partitions(total - old, replication_factor)
+            .map_err(|reason| Error::new(ErrorCode::InvalidReplicationFactor, reason))?;
+        let mut topic = TopicImage::clone(&topic);
+        topic.partitions.extend(new);
+        Ok(topic)
+    }
+
+    /// Deletes topics, each on its own; answers in the order of the request with the topics that were.
+    ///
+    /// Internal topics can be deleted, as in Kafka. `TOPIC_DELETION_DISABLED`, `UNKNOWN_TOPIC_OR_PARTITION` (by name),
+    /// `UNKNOWN_TOPIC_ID` (by id), `INVALID_REQUEST` for the zero id and for a topic named twice.
+    pub(crate) fn delete_topics(&self, topics: &[TopicSelector]) -> Outcome<Vec<Result<Arc<TopicImage>, Error>>> {
+        if !self.config.delete_topic_enable {
+            let disabled = Error::from(ErrorCode::TopicDeletionDisabled);
+            return Outcome::unchanged(topics.iter().map(|_| Err(disabled.clone())).collect());
+        }
+        let times = count(topics.iter());
+        let ids = count(topics.iter().filter_map(|selector| self.select(selector).ok()).map(|topic| topic.id));
+        let delete = |selector: &TopicSelector| {
+            if times[selector] > 1 {
+                return Err(duplicate(match selector {
+                    TopicSelector::Name(_) => "topic name",
+                    TopicSelector::Id(_) => "topic id",
+                }));
+            }
+            let topic = self.select(selector)?;
+            if ids[&topic.id] > 1 {
+                return Err(Error::new(
+                    ErrorCode::InvalidRequest,
+                    "The provided topic name maps to an ID that was already supplied.",
+                ));
+            }
+            Ok(topic)
+        };
+        let response: Vec<_> = topics.iter().map(delete).collect();
+        let records = response.iter().flatten().map(|topic| MetadataRecord::RemoveTopic { id: topic.id }).collect();
+        Outcome { records, response }
+    }
+
+    fn select(&self, selector: &TopicSelector) -> Result<Arc<TopicImage>, Error> {
+        match selector {
+            TopicSelector::Name(name) => {
+                self.image.topic(name).cloned().ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
+            }
+            TopicSelector::Id(TopicId::ZERO) => {
+                Err(Error::new(ErrorCode::InvalidRequest, "Neither topic name nor id were specified."))
+            }
+            TopicSelector::Id(id) => {
+                self.image.topic_by_id(*id).cloned().ok_or_else(|| ErrorCode::UnknownTopicId.into())
+            }
+        }
+    }
+}
+
+fn duplicate(what: &str) -> Error {
+    Error::new(ErrorCode::InvalidRequest, format!("Duplicate {what}."))
+}
+
+/// How often each is there.
+fn count<T: Eq + Hash>(items: impl Iterator<Item = T>) -> HashMap<T, usize> {
+    let mut times = HashMap::new();
+    for item in items {
+        *times.entry(item).or_default() += 1;
+    }
+    times
+}
+
+/// The records that make the topic: itself, its overrides, its partitions.
+fn records_of(topic: &TopicImage) -> impl Iterator<Item = MetadataRecord> {
+    let configs = topic.configs.iter().map(|(name, value)| MetadataRecord::TopicConfig {
+        topic: topic.name.to_string(),
+        name: name.clone(),
+        value: Some(value.clone()),
+    });
+    let itself = MetadataRecord::Topic { name: topic.name.to_string(), id: topic.id };
+    std::iter::once(itself).chain(configs).chain(partition_records(topic, 0))
+}
+
+/// The records of the partitions from index `first` on.
+fn partition_records(topic: &TopicImage, first: usize) -> impl Iterator<Item = MetadataRecord> {
+    let topic_id = topic.id;
+    (0..).zip(&topic.partitions).skip(first).map(move |(index, partition)| MetadataRecord::Partition {
+        topic_id,
+        partition: index,
+        replicas: partition.replicas.clone(),
+        isr: partition.isr.clone(),
+        leader: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+    })
+}
