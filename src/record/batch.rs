@@ -121,8 +121,30 @@ impl RecordBatch {
         }
     }
 
+    /// The same batch with its records compressed as `target` says: what a leader does whose topic's `compression.type`
+    /// is not the producer's. `level` as in the topic's `compression.<codec>.level`; `None` for Kafka's default.
+    ///
+    /// Records keep their bytes, so nothing else changes but length and CRC. Where the batch is compressed that way
+    /// already it is shared as it is, whatever the level. Refuses to decompress to more than `limit` bytes.
+    pub fn recompress(&self, target: CompressionType, level: Option<i32>, limit: usize) -> Result<Self, RecordError> {
+        if self.compression()? == target {
+            return Ok(self.clone());
+        }
+        let records = self.decompressed_body(limit)?;
+        let body = match target {
+            CompressionType::None => records,
+            _ => compression::compress(target, level, &records)?,
+        };
+        let mut header = self.header;
+        header.set_attributes(header.attributes() & !BatchHeader::COMPRESSION | target.id());
+        header.set_body_size(body.len())?;
+        Ok(Self::from_parts(header, body))
+    }
+
     fn compression(&self) -> Result<CompressionType, RecordError> {
-        self.header.compression().ok_or(RecordError::UnknownCompression(self.header.attributes() & 0x07))
+        self.header
+            .compression()
+            .ok_or(RecordError::UnknownCompression(self.header.attributes() & BatchHeader::COMPRESSION))
     }
 
     /// Checks every record: lengths, offset deltas 0, 1, 2 ..., header keys in UTF-8. What a leader does for batches from
@@ -165,7 +187,7 @@ fn compute_crc(header: &BatchHeader, body: &[u8]) -> u32 {
 /// What must hold in a header beyond its CRC. Compaction leaves fewer records than offsets, and may leave none.
 fn check_header(header: &BatchHeader, body_size: usize) -> Result<(), RecordError> {
     let Some(compression) = header.compression() else {
-        return Err(RecordError::UnknownCompression(header.attributes() & 0x07));
+        return Err(RecordError::UnknownCompression(header.attributes() & BatchHeader::COMPRESSION));
     };
     if header.last_offset_delta() < 0 {
         return Err(RecordError::Malformed("last offset delta is negative"));
