@@ -29,15 +29,18 @@ impl OffsetIndex {
     /// Notes that the batch that ends with `last_offset` begins at `position`. Both ascend from call to call.
     pub(crate) fn append(&mut self, last_offset: Offset, position: u32) {
         let entry = Entry { relative_offset: (last_offset - self.base_offset) as u32, position };
-        debug_assert!(self.entries.last().is_none_or(|last| {
-            last.relative_offset < entry.relative_offset && last.position < entry.position
-        }));
+        debug_assert!(
+            self.entries
+                .last()
+                .is_none_or(|last| { last.relative_offset < entry.relative_offset && last.position < entry.position })
+        );
         self.entries.push(entry);
     }
 
     /// A position at or before the batch that holds `offset`.
     pub(crate) fn lookup(&self, offset: Offset) -> u32 {
-        let behind = self.entries.partition_point(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset);
+        let behind =
+            self.entries.partition_point(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset);
         match behind.checked_sub(1) {
             Some(index) => self.entries[index].position,
             None => 0,
@@ -47,9 +50,8 @@ impl OffsetIndex {
     /// Drops the entries at `offset` and behind.
     pub(crate) fn truncate_to(&mut self, offset: Offset) {
         let base_offset = self.base_offset;
-        self.entries.truncate(
-            self.entries.partition_point(|entry| base_offset + i64::from(entry.relative_offset) < offset),
-        );
+        self.entries
+            .truncate(self.entries.partition_point(|entry| base_offset + i64::from(entry.relative_offset) < offset));
     }
 
     #[inline]

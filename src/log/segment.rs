@@ -50,13 +50,7 @@ pub(crate) struct RollParams {
 }
 
 impl<D> Segment<D> {
-    pub(crate) fn new(
-        base_offset: Offset,
-        batches: D,
-        mut indexes: Indexes,
-        roll_jitter_ms: i64,
-        now_ms: i64,
-    ) -> Self {
+    pub(crate) fn new(base_offset: Offset, batches: D, mut indexes: Indexes, roll_jitter_ms: i64, now_ms: i64) -> Self {
         indexes.offsets.reset(base_offset);
         indexes.times.reset(base_offset);
         indexes.transactions.clear();
@@ -93,6 +87,11 @@ impl<D> Segment<D> {
     /// The largest timestamp of the records; [`NO_TIMESTAMP`] if none has one.
     pub(crate) fn max_timestamp(&self) -> i64 {
         self.max_timestamp
+    }
+
+    /// The last offset of the batch in which the largest timestamp was first reached.
+    pub(crate) fn max_timestamp_offset(&self) -> Offset {
+        self.max_timestamp_offset
     }
 
     /// What time retention counts from: the largest timestamp, or for records without any the last append.

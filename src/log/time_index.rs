@@ -50,9 +50,8 @@ impl TimeIndex {
     /// Drops the entries at `offset` and behind.
     pub(crate) fn truncate_to(&mut self, offset: Offset) {
         let base_offset = self.base_offset;
-        self.entries.truncate(
-            self.entries.partition_point(|entry| base_offset + i64::from(entry.relative_offset) < offset),
-        );
+        self.entries
+            .truncate(self.entries.partition_point(|entry| base_offset + i64::from(entry.relative_offset) < offset));
     }
 
     /// One entry is kept free for the one that ends a segment.

@@ -109,7 +109,11 @@ impl ProducerStateEntry {
             return None;
         }
         let (first, last) = (header.base_sequence(), header.last_sequence());
-        self.batches().iter().rev().find(|batch| batch.last_sequence == last && batch.first_sequence() == first).copied()
+        self.batches()
+            .iter()
+            .rev()
+            .find(|batch| batch.last_sequence == last && batch.first_sequence() == first)
+            .copied()
     }
 
     pub(crate) fn check_epoch(&self, epoch: ProducerEpoch) -> Result<(), ProducerStateError> {
@@ -182,7 +186,8 @@ impl ProducerStateEntry {
         self.enter_epoch(header.producer_epoch());
         let batch = BatchMetadata::of(header);
         // Coordinators write with a producer id and without sequences.
-        let follows = self.batches().last().is_some_and(|last| sequence_after(last.last_sequence) == header.base_sequence());
+        let follows =
+            self.batches().last().is_some_and(|last| sequence_after(last.last_sequence) == header.base_sequence());
         let before = if follows { self.contiguous } else { 0 };
         self.contiguous = before.saturating_add(header.last_offset_delta() as u32 + 1).min(Self::MAX_CONTIGUOUS);
         if usize::from(self.batches_len) == Self::BATCHES_KEPT {

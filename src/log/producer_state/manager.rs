@@ -100,6 +100,11 @@ impl ProducerStateManager {
         true
     }
 
+    /// Transactions that end below `log_start` concern no reader any more.
+    pub(crate) fn on_log_start_incremented(&mut self, log_start: Offset) {
+        self.unreplicated.retain(|_, &mut marker| marker >= log_start);
+    }
+
     /// Forgets the producers that have been idle for `expiration_ms` and have no transaction open.
     pub(crate) fn remove_expired(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, entry| {
@@ -108,21 +113,14 @@ impl ProducerStateManager {
     }
 
     /// The log now ends at `offset`. Producers that were active only before it keep their state. Returns those that have
-    /// to be rebuilt: each batch and marker of theirs that is left in the log must go through
-    /// [`ProducerStateManager::replay`].
+    /// to be rebuilt, with when they were last active: each batch and marker of theirs that is left in the log must go
+    /// through [`ProducerStateManager::update`] again.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> HashMap<ProducerId, i64> {
         let rebuild = self.producers.extract_if(|_, entry| entry.last_offset() >= offset);
         let rebuild: HashMap<_, _> = rebuild.map(|(id, entry)| (id, entry.last_active_ms())).collect();
         self.ongoing.retain(|_, id| !rebuild.contains_key(id));
         self.unreplicated.retain(|_, &mut marker| marker < offset);
         rebuild
-    }
-
-    /// Takes in a batch that is already in the log.
-    pub(crate) fn replay(&mut self, header: &BatchHeader, marker: Option<EndTxnMarker>, last_active_ms: i64) {
-        if let Some(completed) = self.update(header, marker, last_active_ms) {
-            let _ = completed;
-        }
     }
 
     pub(crate) fn clear(&mut self) {

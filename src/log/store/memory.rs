@@ -118,4 +118,3 @@ impl SegmentStore for MemoryStore {
         Ok(())
     }
 }
-
