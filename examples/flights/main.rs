@@ -17,7 +17,6 @@ use brokerless::{Cluster, ConsumerConfig, NewTopic, ProducerConfig, ProducerReco
 
 use data::{Flight, new_york_ms};
 use members::Group;
-use report::number;
 use tally::{Airports, Delays, Routes, Tally};
 
 const TOPIC: &str = "flights";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use brokerless::{AutoOffsetReset, Cluster, Consumer, ConsumerConfig};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::tally::Tally;
 use crate::{Error, TOPIC};
@@ -13,7 +13,7 @@ use crate::{Error, TOPIC};
 /// A running group.
 pub(crate) struct Group<T> {
     state: Arc<watch::Sender<State>>,
-    members: Vec<JoinHandle<Result<T, Error>>>,
+    members: JoinSet<Result<T, Error>>,
 }
 
 /// What the members tell each other.
@@ -33,7 +33,7 @@ pub(crate) struct Member {
     pub(crate) counted: u64,
     /// Its partitions when the group was complete.
     pub(crate) at_start: Vec<i32>,
-    /// Its partitions when it was last seen.
+    /// Its partitions when it last polled before the end.
     pub(crate) latest: Vec<i32>,
     /// How many records the group had counted when it left, if it left early.
     pub(crate) left_at: Option<u64>,
@@ -71,7 +71,7 @@ impl<T: Tally> Group<T> {
                 .max_poll_records(max_poll_records)
                 .enable_auto_commit(false);
             let leaves_at = last_leaves_at.filter(|_| index + 1 == members);
-            tokio::spawn(read(cluster.clone(), config, state.clone(), index, leaves_at))
+            read(cluster.clone(), config, state.clone(), index, leaves_at)
         };
         let members = (0..members).map(member).collect();
         Self { state, members }
@@ -81,7 +81,15 @@ impl<T: Tally> Group<T> {
     pub(crate) async fn balanced(&mut self, partitions: i32) -> Result<(), Error> {
         let share = partitions as usize / self.members.len();
         let mut states = self.state.subscribe();
-        states.wait_for(|state| state.members.iter().all(|member| member.latest.len() == share)).await?;
+        tokio::select! {
+            balanced = states.wait_for(|state| state.members.iter().all(|member| member.latest.len() == share)) => {
+                balanced?;
+            }
+            Some(ended) = self.members.join_next() => {
+                ended??;
+                return Err("a member ended before there was anything to read".into());
+            }
+        }
         self.state.send_modify(|state| {
             for member in &mut state.members {
                 member.at_start = member.latest.clone();
@@ -91,11 +99,11 @@ impl<T: Tally> Group<T> {
     }
 
     /// Says how many records there are, and waits until the members have counted that many.
-    pub(crate) async fn finish(self, total: u64) -> Result<Finished<T>, Error> {
+    pub(crate) async fn finish(mut self, total: u64) -> Result<Finished<T>, Error> {
         self.state.send_modify(|state| state.total = Some(total));
         let mut tally = T::default();
-        for member in self.members {
-            tally.merge(member.await??);
+        while let Some(member) = self.members.join_next().await {
+            tally.merge(member??);
         }
         let state = self.state.borrow();
         let elapsed = state.first_record.zip(state.finished).map_or(Duration::ZERO, |(first, last)| last - first);
@@ -125,6 +133,12 @@ async fn read<T: Tally>(
         }
         let mut goes = false;
         state.send_if_modified(|state| {
+            let is_done = |state: &State| state.total.is_some_and(|total| state.counted >= total);
+            // Once all is read the members leave one by one; who has what then is of no interest.
+            if is_done(state) {
+                goes = true;
+                return false;
+            }
             let member = &mut state.members[index];
             let partitions = partitions(&consumer);
             let changed = member.latest != partitions || !records.is_empty();
@@ -136,11 +150,10 @@ async fn read<T: Tally>(
                 state.first_record.get_or_insert(now);
                 state.finished = Some(now);
             }
-            let done = state.total == Some(state.counted);
-            if !done && leaves_at.is_some_and(|count| state.counted >= count) {
+            if !is_done(state) && leaves_at.is_some_and(|count| state.counted >= count) {
                 state.members[index].left_at = Some(state.counted);
             }
-            goes = done || state.members[index].left_at.is_some();
+            goes = is_done(state) || state.members[index].left_at.is_some();
             changed
         });
         if goes {

@@ -50,7 +50,11 @@ pub(crate) fn loaded(per_partition: &[u64], elapsed: Duration) {
 }
 
 pub(crate) fn delays(group: &Finished<Delays>) {
-    println!("Group `delays`, {} members: {}", group.members.len(), timing(group.counted, group.elapsed));
+    println!(
+        "Group `delays`, {} members, reading while it loads: {}",
+        group.members.len(),
+        timing(group.counted, group.elapsed)
+    );
     println!("  {:<18}{:>9}{:>10}{:>20}", "carrier", "flights", "arrived", "mean arrival delay");
     let mean = |delay: &Delay| match delay.arrived {
         0 => "-".to_owned(),
@@ -72,7 +76,11 @@ pub(crate) fn delays(group: &Finished<Delays>) {
 }
 
 pub(crate) fn routes(group: &Finished<Routes>) {
-    println!("Group `routes`, {} members: {}", group.members.len(), timing(group.counted, group.elapsed));
+    println!(
+        "Group `routes`, {} members, reading while it loads: {}",
+        group.members.len(),
+        timing(group.counted, group.elapsed)
+    );
     println!("  {:<8}{:>14}{:>14}{:>9}", "member", "partitions", "at the end", "flights");
     let list = |partitions: &[i32]| partitions.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
     for (index, member) in group.members.iter().enumerate() {
