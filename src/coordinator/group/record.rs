@@ -1,8 +1,9 @@
 //! The records of `__consumer_offsets`, byte for byte Kafka's: committed offsets and classic groups.
 //!
 //! A key is a version, which also tells the kind, and its fields; a value is a version and its fields. Written are the
-//! versions that Kafka 4 writes (keys 1 and 2, values 3); read is every version there has been. Value version 4 is the
-//! first flexible one: its fields are compact and may be followed by tagged fields, which are passed over (KIP-915).
+//! versions that Kafka 4.3 writes (offsets key 1 and value 4, groups key 2 and value 3); read is every version there has
+//! been. Value version 4 is the first flexible one: its fields are compact and may be followed by tagged fields, such as
+//! an offset's topic id, which are passed over (KIP-915).
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use crate::util::codec::{DecodeError, Reader, Writer};
 
 const OFFSET_COMMIT_KEY_VERSION: i16 = 1;
 const GROUP_METADATA_KEY_VERSION: i16 = 2;
-const OFFSET_COMMIT_VALUE_VERSION: i16 = 3;
+const OFFSET_COMMIT_VALUE_VERSION: i16 = 4;
 const GROUP_METADATA_VALUE_VERSION: i16 = 3;
 const HIGHEST_VALUE_VERSION: i16 = 4;
 const FIRST_FLEXIBLE_VERSION: i16 = 4;
@@ -67,7 +68,7 @@ pub(super) fn offset_commit(
     let mut writer = Writer::new();
     writer.i16(OFFSET_COMMIT_VALUE_VERSION).i64(committed.offset());
     writer.i32(committed.leader_epoch().unwrap_or(LeaderEpoch::NONE).0);
-    writer.string(committed.metadata()).i64(commit_timestamp_ms);
+    writer.compact_string(committed.metadata()).i64(commit_timestamp_ms).no_tagged_fields();
     CoordinatorRecord { key: offset_commit_key(group_id, topic_partition), value: Some(writer.into_bytes()) }
 }
 
@@ -223,4 +224,154 @@ fn blob(reader: &mut Reader<'_>, version: i16) -> Result<Bytes, DecodeError> {
 
 fn skip_tags(reader: &mut Reader<'_>, version: i16) -> Result<(), DecodeError> {
     if is_flexible(version) { reader.skip_tagged_fields() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The hexadecimal strings below come from Apache Kafka's own kafka-group-coordinator 4.3.0 (GroupCoordinatorRecordSerde,
+    // GroupCoordinatorRecordHelpers, and for older versions MessageUtil.toVersionPrefixedBytes).
+
+    const AT_MS: i64 = 1_700_000_000_000;
+    const OFFSET_KEY: &str = "0001000762696c6c696e6700066f726465727300000003";
+    const GROUP_KEY: &str = "0002000762696c6c696e67";
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    fn assert_record(record: &CoordinatorRecord, key: &str, value: Option<&str>) {
+        assert_eq!(record.key, unhex(key));
+        assert_eq!(record.value.as_deref().map(<[u8]>::to_vec), value.map(unhex));
+    }
+
+    fn orders() -> TopicPartition {
+        TopicPartition::new("orders", 3)
+    }
+
+    fn committed() -> OffsetAndMetadata {
+        OffsetAndMetadata::new(42).metadata_text("note").with_leader_epoch(Some(LeaderEpoch(7)))
+    }
+
+    fn group(instance_id: Option<&str>) -> GroupMetadata {
+        let member_id = if instance_id.is_some() { "i1-uuid" } else { "c1-uuid" };
+        GroupMetadata {
+            protocol_type: "consumer".into(),
+            generation_id: 6,
+            protocol_name: Some("range".into()),
+            leader: Some(member_id.into()),
+            state_timestamp_ms: AT_MS,
+            members: vec![MemberMetadata {
+                member_id: member_id.into(),
+                instance_id: instance_id.map(str::to_owned),
+                client_id: "c1".into(),
+                client_host: "/127.0.0.1".into(),
+                rebalance_timeout_ms: 300_000,
+                session_timeout_ms: 45_000,
+                subscription: Bytes::from_static(&[1, 2, 3]),
+                assignment: Bytes::from_static(&[9, 8]),
+            }],
+        }
+    }
+
+    #[test]
+    fn offsets_are_written_as_kafka_writes_them() {
+        let value = "0004000000000000002a00000007056e6f74650000018bcfe5680000";
+        assert_record(&offset_commit("billing", &orders(), &committed(), AT_MS), OFFSET_KEY, Some(value));
+        let value = "0004000000000000002affffffff010000018bcfe5680000";
+        assert_record(&offset_commit("billing", &orders(), &42.into(), AT_MS), OFFSET_KEY, Some(value));
+        assert_record(&offset_tombstone("billing", &orders()), OFFSET_KEY, None);
+    }
+
+    #[test]
+    fn groups_are_written_as_kafka_writes_them() {
+        let value = "0003000000000000ffffffff0000018bcfe5680000000000";
+        assert_record(&GroupMetadata::empty(AT_MS).to_record("billing"), GROUP_KEY, Some(value));
+        let value = "00030008636f6e73756d657200000005ffffffff0000018bcfe5680000000000";
+        let emptied =
+            GroupMetadata { protocol_type: "consumer".into(), generation_id: 5, ..GroupMetadata::empty(AT_MS) };
+        assert_record(&emptied.to_record("billing"), GROUP_KEY, Some(value));
+        let value = "00030008636f6e73756d657200000006000572616e6765000763312d757569640000018bcfe5680000000001000763312d\
+                     75756964ffff00026331000a2f3132372e302e302e31000493e00000afc800000003010203000000020908";
+        assert_record(&group(None).to_record("billing"), GROUP_KEY, Some(value));
+        let value = "00030008636f6e73756d657200000006000572616e6765000769312d757569640000018bcfe5680000000001000769312d\
+                     757569640002693100026331000a2f3132372e302e302e31000493e00000afc800000003010203000000020908";
+        assert_record(&group(Some("i1")).to_record("billing"), GROUP_KEY, Some(value));
+        assert_record(&group_tombstone("billing"), GROUP_KEY, None);
+    }
+
+    #[test]
+    fn keys_of_both_kinds_are_read_and_others_passed_over() {
+        let offset = GroupRecordKey::OffsetCommit { group_id: "billing".into(), topic_partition: orders() };
+        assert_eq!(GroupRecordKey::decode(&unhex(OFFSET_KEY)), Ok(Some(offset.clone())));
+        let mut version_0 = unhex(OFFSET_KEY);
+        version_0[1] = 0;
+        assert_eq!(GroupRecordKey::decode(&version_0), Ok(Some(offset)));
+        let group = GroupRecordKey::GroupMetadata { group_id: "billing".into() };
+        assert_eq!(GroupRecordKey::decode(&unhex(GROUP_KEY)), Ok(Some(group)));
+        // ConsumerGroupMetadataKey, of KIP-848.
+        assert_eq!(GroupRecordKey::decode(&unhex("0003000762696c6c696e67")), Ok(None));
+        for cut in 0..unhex(OFFSET_KEY).len() {
+            assert!(GroupRecordKey::decode(&unhex(OFFSET_KEY)[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn offsets_of_every_version_are_read() {
+        for (value, has_epoch) in [
+            ("0000000000000000002a00046e6f74650000018bcfe56800", false),
+            ("0001000000000000002a00046e6f74650000018bcfe56800ffffffffffffffff", false),
+            ("0002000000000000002a00046e6f74650000018bcfe56800", false),
+            ("0003000000000000002a0000000700046e6f74650000018bcfe56800", true),
+            ("0004000000000000002a00000007056e6f74650000018bcfe5680000", true),
+            // With a topic id.
+            (
+                "0004000000000000002a00000007056e6f74650000018bcfe568000100100001020304054607\
+                 88090a0b0c0d0e0f",
+                true,
+            ),
+        ] {
+            let epoch = has_epoch.then_some(LeaderEpoch(7));
+            assert_eq!(decode_offset_commit(&unhex(value)), Ok(committed().with_leader_epoch(epoch)), "{value}");
+            for cut in 0..unhex(value).len() {
+                assert!(decode_offset_commit(&unhex(value)[..cut]).is_err(), "{value} cut at {cut}");
+            }
+        }
+        let error = DecodeError { what: "coordinator record: unknown value version" };
+        assert_eq!(decode_offset_commit(&[0, 5, 0]), Err(error));
+    }
+
+    #[test]
+    fn groups_of_every_version_are_read() {
+        let versions = [
+            "00000008636f6e73756d657200000006000572616e6765000769312d7575696400000001000769312d7575696400026331000a2f31\
+             32372e302e302e310000afc800000003010203000000020908",
+            "00010008636f6e73756d657200000006000572616e6765000769312d7575696400000001000769312d7575696400026331000a2f31\
+             32372e302e302e31000493e00000afc800000003010203000000020908",
+            "00020008636f6e73756d657200000006000572616e6765000769312d757569640000018bcfe5680000000001000769312d75756964\
+             00026331000a2f3132372e302e302e31000493e00000afc800000003010203000000020908",
+            "00030008636f6e73756d657200000006000572616e6765000769312d757569640000018bcfe5680000000001000769312d75756964\
+             0002693100026331000a2f3132372e302e302e31000493e00000afc800000003010203000000020908",
+            "000409636f6e73756d6572000000060672616e67650869312d757569640000018bcfe56800020869312d757569640369310363310b\
+             2f3132372e302e302e31000493e00000afc8040102030309080000",
+        ];
+        for (version, value) in versions.iter().enumerate() {
+            let mut expected = group(Some("i1"));
+            if version < 1 {
+                expected.members[0].rebalance_timeout_ms = 45_000;
+            }
+            if version < 2 {
+                expected.state_timestamp_ms = -1;
+            }
+            if version < 3 {
+                expected.members[0].instance_id = None;
+            }
+            assert_eq!(GroupMetadata::decode(&unhex(value)), Ok(expected), "version {version}");
+            for cut in 0..unhex(value).len() {
+                assert!(GroupMetadata::decode(&unhex(value)[..cut]).is_err(), "version {version} cut at {cut}");
+            }
+        }
+    }
 }

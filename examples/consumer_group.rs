@@ -1,0 +1,73 @@
+//! Two members share a topic, one leaves, the other takes over where it stopped: `cargo run --example consumer_group`.
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use brokerless::{
+    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, PartitionAssignor, ProducerConfig, ProducerRecord,
+};
+
+const POLL: Duration = Duration::from_millis(50);
+
+#[tokio::main]
+async fn main() -> brokerless::Result<()> {
+    let cluster = Cluster::in_memory();
+    cluster.admin().create_topic(NewTopic::new("jobs").partitions(4)).await?;
+
+    let join = || {
+        let config = ConsumerConfig::group("workers")
+            .auto_offset_reset(AutoOffsetReset::Earliest)
+            .partition_assignment_strategy([PartitionAssignor::CooperativeSticky])
+            .enable_auto_commit(false);
+        let mut consumer = cluster.consumer(config)?;
+        consumer.subscribe(["jobs"])?;
+        brokerless::Result::Ok(consumer)
+    };
+    let (mut first, mut second) = (join()?, join()?);
+    while first.assignment().len() != 2 || second.assignment().len() != 2 {
+        // A rebalance needs both at once: each answers it from its own poll.
+        let (one, two) = tokio::join!(first.poll(POLL), second.poll(POLL));
+        assert!(one?.is_empty() && two?.is_empty());
+    }
+    println!("first  has {}", list(&first));
+    println!("second has {}", list(&second));
+
+    let producer = cluster.producer(ProducerConfig::default())?;
+    for job in 0..100 {
+        producer.send(ProducerRecord::to("jobs").partition(job % 4).value(job.to_string())).await?;
+    }
+    producer.flush().await?;
+
+    // Both work; the second commits what it has done, and goes.
+    let mut done = BTreeSet::new();
+    work(&mut second, 30, &mut done).await?;
+    let by_second = done.len();
+    second.close().await?;
+    println!("second did {by_second} jobs and left");
+
+    work(&mut first, 100 - by_second, &mut done).await?;
+    println!("first  did {} jobs, and has {} now", done.len() - by_second, list(&first));
+    assert_eq!(done, (0..100).collect(), "each job once");
+    assert_eq!(first.assignment().len(), 4);
+    first.close().await
+}
+
+/// Does at least `count` jobs, and commits after each poll. Panics if a job comes twice.
+async fn work(consumer: &mut Consumer, count: usize, done: &mut BTreeSet<i32>) -> brokerless::Result<()> {
+    let target = done.len() + count;
+    while done.len() < target {
+        for record in consumer.poll(POLL).await?.iter() {
+            let job = String::from_utf8_lossy(record.value().unwrap_or_default()).parse().expect("a number");
+            assert!(done.insert(job), "job {job} came twice");
+        }
+        consumer.commit().await?;
+    }
+    Ok(())
+}
+
+fn list(consumer: &Consumer) -> String {
+    let mut partitions: Vec<_> = consumer.assignment().iter().map(ToString::to_string).collect();
+    partitions.sort();
+    partitions.join(" ")
+}
