@@ -13,7 +13,7 @@ pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
 pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
 pub(crate) use published_offsets::PublishedOffsets;
-pub(crate) use replica_manager::ReplicaManager;
+pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};
 pub(crate) use waiters::{FetchWaiter, Waiters};
 
 use crate::types::BrokerId;

@@ -49,7 +49,7 @@ impl PartitionHandle {
             topic_partition: partition.topic_partition().clone(),
             topic_id: partition.topic_id(),
             clock,
-            offsets: PublishedOffsets::new(partition.offsets()),
+            offsets: PublishedOffsets::new(&partition),
             waiters: Waiters::default(),
             state: Mutex::new(Some(partition)),
         }
@@ -89,7 +89,7 @@ impl PartitionHandle {
             let mut partition = self.lock()?;
             let outcome =
                 partition.append_as_leader(batch, acks, origin, now_ms).map_err(|error| self.error(error.code(), error))?;
-            self.offsets.publish(partition.offsets());
+            self.offsets.publish(&partition);
             outcome
         };
         if outcome.high_watermark_advanced {
@@ -157,38 +157,42 @@ impl PartitionHandle {
         isolation: IsolationLevel,
     ) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;
-        partition.offset_for_timestamp(timestamp, isolation).map_err(|error| self.error(error.code(), error))
+        let found = partition.offset_for_timestamp(timestamp, isolation).map_err(|error| self.error(error.code(), error))?;
+        Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
-    pub(crate) fn max_timestamp(&self) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
+    pub(crate) fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;
-        partition.max_timestamp().map_err(|error| self.error(error.code(), error))
+        let found = partition.max_timestamp(isolation).map_err(|error| self.error(error.code(), error))?;
+        Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
     pub(crate) fn delete_records(&self, before_offset: Offset) -> Result<Offset, Error> {
+        let now_ms = self.clock.now_ms();
         self.change(|partition| {
-            partition.delete_records(before_offset).map_err(|error| self.error(error.code(), error))
+            partition.delete_records(before_offset, now_ms).map_err(|error| self.error(error.code(), error))
         })
     }
 
     /// Drops what `retention.ms` and `retention.bytes` no longer keep.
     pub(crate) fn apply_retention(&self) {
         let now_ms = self.clock.now_ms();
-        // A replica that was deleted meanwhile has nothing to retain.
-        let _ = self.change(|partition| {
-            partition.apply_retention(now_ms);
-            Ok(())
-        });
+        // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
+        // offline, which the next append reports.
+        drop(self.change(|partition| {
+            partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
+        }));
     }
 
     /// Takes over what the controller decided about this partition.
-    pub(crate) fn apply(&self, registration: PartitionRegistration, config: &Arc<LogConfig>) -> Result<(), Error> {
+    pub(crate) fn apply(&self, registration: &PartitionRegistration, config: &Arc<LogConfig>) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
         self.change(|partition| {
             partition.update_config(Arc::clone(config));
-            partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))
+            partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
+            Ok(())
         })
     }
 
@@ -214,7 +218,7 @@ impl PartitionHandle {
         let result = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
-            self.offsets.publish(partition.offsets());
+            self.offsets.publish(&partition);
             result
         };
         self.wake_waiters();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::partition::PartitionOffsets;
+use crate::partition::Partition;
 use crate::types::{IsolationLevel, Offset};
 
 /// The offsets of one replica, published under its lock and read without it.
@@ -14,23 +14,21 @@ pub(crate) struct PublishedOffsets {
     log_start: AtomicI64,
     last_stable: AtomicI64,
     high_watermark: AtomicI64,
-    log_end: AtomicI64,
 }
 
 impl PublishedOffsets {
-    pub(crate) fn new(offsets: PartitionOffsets) -> Self {
+    pub(crate) fn new(partition: &Partition) -> Self {
         let published = Self::default();
-        published.publish(offsets);
+        published.publish(partition);
         published
     }
 
     /// Stores what changed. The caller holds the replica's lock, so there is one writer at a time.
     #[inline]
-    pub(crate) fn publish(&self, offsets: PartitionOffsets) {
-        self.log_start.store(offsets.log_start, Ordering::Release);
-        self.log_end.store(offsets.log_end, Ordering::Release);
-        self.high_watermark.store(offsets.high_watermark, Ordering::Release);
-        self.last_stable.store(offsets.last_stable, Ordering::Release);
+    pub(crate) fn publish(&self, partition: &Partition) {
+        self.log_start.store(partition.log_start(), Ordering::Release);
+        self.high_watermark.store(partition.high_watermark(), Ordering::Release);
+        self.last_stable.store(partition.last_stable(), Ordering::Release);
     }
 
     pub(crate) fn log_start(&self) -> Offset {

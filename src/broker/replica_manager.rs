@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorCode};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::types::{BrokerId, TopicPartition};
 
+/// Kafka's default of `replica.lag.time.max.ms`, which says when a follower has fallen out of sync.
+pub(crate) const REPLICA_LAG_TIME_MAX_MS: i64 = 30_000;
+
 /// The replicas that live on one broker.
 #[derive(Debug)]
 pub(crate) struct ReplicaManager {
@@ -78,12 +81,18 @@ impl ReplicaManager {
             partition_epoch: image.partition_epoch,
         };
         if let Some(handle) = existing {
-            return handle.apply(registration, &topic.log_config);
+            return handle.apply(&registration, &topic.log_config);
         }
-        let partition =
-            Partition::new(topic_partition.clone(), topic.id, self.broker, Arc::clone(&topic.log_config));
+        let partition = Partition::new(
+            topic_partition.clone(),
+            topic.id,
+            self.broker,
+            REPLICA_LAG_TIME_MAX_MS,
+            Arc::clone(&topic.log_config),
+            self.clock.now_ms(),
+        );
         let handle = Arc::new(PartitionHandle::new(partition, self.clock));
-        handle.apply(registration, &topic.log_config)?;
+        handle.apply(&registration, &topic.log_config)?;
         self.partitions.write().insert(topic_partition, handle);
         Ok(())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::broker::Clock;
+use crate::broker::{Clock, REPLICA_LAG_TIME_MAX_MS};
 use crate::config::LogConfig;
 use crate::controller::{Controller, MetadataImage, Outcome};
 use crate::error::{Error, ErrorCode};
@@ -42,7 +42,14 @@ impl Metadata {
         // The metadata log is never cut: an image is only as good as the records before it, and snapshots come with
         // files.
         let config = LogConfig { retention_ms: None, retention_bytes: None, ..LogConfig::default() };
-        let mut log = Partition::new(topic_partition, TopicId::from_u128(1), node, Arc::new(config));
+        let mut log = Partition::new(
+            topic_partition,
+            TopicId::from_u128(1),
+            node,
+            REPLICA_LAG_TIME_MAX_MS,
+            Arc::new(config),
+            clock.now_ms(),
+        );
         let registration = PartitionRegistration {
             leader: node,
             leader_epoch: LeaderEpoch(1),
@@ -50,7 +57,7 @@ impl Metadata {
             isr: vec![node],
             partition_epoch: 0,
         };
-        log.apply(registration, clock.now_ms()).map_err(|error| Error::new(error.code(), error.to_string()))?;
+        log.apply(&registration, clock.now_ms()).map_err(|error| Error::new(error.code(), error.to_string()))?;
         let image = Arc::clone(controller.image());
         Ok(Self {
             clock,
