@@ -1,15 +1,18 @@
 //! The cluster: brokers, controller and clock under one handle.
 
+mod admin_ops;
+
 use std::future::Future;
 use std::sync::Arc;
 
 pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
-pub(crate) use crate::controller::{MetadataImage, PartitionImage, TopicImage, is_internal_topic};
+pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 pub(crate) use crate::coordinator::group;
 use crate::coordinator::group::*;
 use crate::error::{Error, ErrorCode};
 use crate::types::{ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
+pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
 /// A Kafka cluster inside this process.
 #[derive(Clone, Debug)]
@@ -73,13 +76,13 @@ impl Cluster {
         todo!()
     }
 
-    /// Creates topics on the controller; an error a topic, in order.
-    pub(crate) fn create_topics(
-        &self,
-        topics: Vec<crate::controller::CreatableTopic>,
-        validate_only: bool,
-    ) -> Vec<Result<Arc<TopicImage>, Error>> {
-        let _ = (topics, validate_only);
+    /// Fails once the cluster is shut down.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        todo!()
+    }
+
+    /// The cluster's id, as Kafka prints it.
+    pub fn cluster_id(&self) -> &str {
         todo!()
     }
 
