@@ -153,7 +153,8 @@ impl PartitionHandle {
     }
 
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
-    pub(crate) fn max_timestamp(&self) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
+    pub(crate) fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
+        let _ = isolation;
         todo!()
     }
 

@@ -56,19 +56,11 @@ impl Cluster {
         before_offset: Offset,
     ) -> Result<Offset, Error> {
         let name = topic_partition.topic();
-        let refuse = |code: ErrorCode, message: String| {
-            Err(Error::new(code, message).with_topic_partition(topic_partition.clone()))
-        };
         if is_internal_topic(name) {
-            return refuse(ErrorCode::InvalidTopic, format!("Cannot delete records of internal topic {name}"));
+            let message = format!("Cannot delete records of internal topic {name}");
+            return Err(Error::new(ErrorCode::InvalidTopic, message).with_topic_partition(topic_partition.clone()));
         }
-        let leader = self.leader(topic_partition)?;
-        if self.image().topic(name).is_some_and(|topic| !topic.log_config.cleanup_policy.delete) {
-            let message =
-                format!("Records of partition {topic_partition} can not be deleted due to the configured policy");
-            return refuse(ErrorCode::PolicyViolation, message);
-        }
-        leader.delete_records(before_offset)
+        self.leader(topic_partition)?.delete_records(before_offset)
     }
 
     /// The broker that clients are told is the controller: as in a KRaft cluster, one that may lead, because only the

@@ -101,7 +101,7 @@ impl Admin {
                 let leader_epoch = self.leader_epoch(&topic_partition);
                 return Ok(ListedOffset { topic_partition, offset, timestamp: None, leader_epoch });
             }
-            OffsetSpec::MaxTimestamp => leader.max_timestamp().map_err(about)?,
+            OffsetSpec::MaxTimestamp => leader.max_timestamp(isolation).map_err(about)?,
             OffsetSpec::ForTimestamp(timestamp @ ..0) => {
                 let message = format!("cannot look up the negative timestamp {timestamp}");
                 return Err(about(Error::new(ErrorCode::InvalidRequest, message)));
