@@ -1,3 +1,5 @@
 //! The in-process client API.
 
-mod consumer;
+pub(crate) mod admin;
+pub(crate) mod consumer;
+pub(crate) mod producer;

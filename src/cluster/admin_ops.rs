@@ -71,11 +71,6 @@ impl Cluster {
             return refuse(ErrorCode::InvalidTopic, format!("Cannot delete records of internal topic {name}"));
         }
         let leader = self.leader(topic_partition)?;
-        if self.image().topic(name).is_some_and(|topic| !topic.log_config.cleanup_policy.delete) {
-            let message =
-                format!("Records of partition {topic_partition} can not be deleted due to the configured policy");
-            return refuse(ErrorCode::PolicyViolation, message);
-        }
         leader.delete_records(before_offset)
     }
 

@@ -14,5 +14,7 @@ mod topic_config;
 pub(crate) mod topic_property;
 
 pub(crate) use broker_config::BrokerConfig;
-pub(crate) use log_config::{CleanupPolicy, LogConfig};
+#[cfg(test)]
+pub(crate) use log_config::CleanupPolicy;
+pub(crate) use log_config::LogConfig;
 pub use topic_config::TopicConfig;

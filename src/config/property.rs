@@ -54,15 +54,6 @@ pub(crate) fn parse_enum<T: Copy>(name: &str, text: &str, choices: &[(&str, T)])
     })
 }
 
-/// One of these words, in any case.
-pub(crate) fn parse_enum_ignore_case<T: Copy>(name: &str, text: &str, choices: &[(&str, T)]) -> Result<T> {
-    let word = text.trim();
-    choices.iter().find(|(choice, _)| choice.eq_ignore_ascii_case(word)).map(|(_, value)| *value).ok_or_else(|| {
-        let choices: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-        invalid(name, word, format_args!("String must be one of (case insensitive): {}", choices.join(", ")))
-    })
-}
-
 /// Kafka's `LIST`: words between commas; no text at all is an empty list.
 pub(crate) fn parse_list(text: &str) -> Vec<&str> {
     match text.trim() {
@@ -164,7 +155,6 @@ mod tests {
         assert!(!parse_bool("b", " false").unwrap());
         assert_eq!(parse_enum("t", " b ", &[("a", 1), ("b", 2)]).unwrap(), 2);
         assert!(parse_enum("t", "B", &[("a", 1), ("b", 2)]).is_err());
-        assert_eq!(parse_enum_ignore_case("t", "B", &[("a", 1), ("b", 2)]).unwrap(), 2);
         assert_eq!(parse_list(" a , b "), ["a", "b"]);
         assert_eq!(parse_list(" "), [""; 0]);
         assert_eq!(parse_list("a,,b"), ["a", "", "b"]);

@@ -32,6 +32,7 @@ mod topics;
 pub(crate) use brokers::BrokerRegistration;
 pub(crate) use delta::{MetadataDelta, ReplayError};
 pub(crate) use image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
+#[cfg(test)]
 pub(crate) use partitions::AlterPartition;
 pub(crate) use producer_ids::ProducerIdBlock;
 pub(crate) use record::MetadataRecord;

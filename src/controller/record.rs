@@ -140,6 +140,7 @@ impl MetadataRecord {
     }
 
     /// Reads one value of the metadata log, all of it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a log in memory is never opened again; one in files is"))]
     pub(crate) fn decode(value: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(value);
         if reader.uvarint()? != FRAME_VERSION {
