@@ -15,12 +15,10 @@ mod util;
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{
-        Delivery, Partitioner, Partitioning, Payload, RecordHeader, RecordMetadata, SendError,
-    };
+    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError};
 }
 
-pub use client::producer::{Producer, ProducerConfig, ProducerRecord};
+pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
 pub use cluster::Cluster;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;

@@ -1,4 +1,6 @@
 //! [`ticks`]: a counter that costs a third of any clock, to see whether a clock reading is still fresh.
+//!
+//! Nothing here is the cluster's time: that is its clock's business.
 
 #![allow(unsafe_code)]
 
@@ -16,6 +18,11 @@ pub(crate) fn ticks() -> Option<u64> {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     None
+}
+
+/// The system's own clock, which `tokio::time::pause` does not stop: to tell whether time is virtual, not to act by.
+pub(crate) fn system_now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 #[cfg(test)]

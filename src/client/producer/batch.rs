@@ -21,12 +21,12 @@ pub(super) struct OpenBatch {
 }
 
 impl OpenBatch {
-    pub(super) fn new(topic_partition: TopicPartition, block: Block, memory: usize) -> Self {
+    pub(super) fn new(topic_partition: TopicPartition, block: Block, memory: usize, created: Instant) -> Self {
         Self {
             builder: BatchBuilder::new(block),
             completion: Completion::new(topic_partition),
             callbacks: Callbacks::new(),
-            created: Instant::now(),
+            created,
             memory,
         }
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::client::producer::Partitioning;
-use crate::config::property::{check_range, invalid, not_built, parse_bool, parse_enum, parse_i32, parse_i64};
+use crate::config::property::{
+    check_range, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_i64,
+};
 use crate::error::{Error, Result};
 use crate::types::{Acks, CompressionType};
 
@@ -13,9 +15,10 @@ const MAX_IN_FLIGHT_FOR_IDEMPOTENCE: u32 = 5;
 /// How a [`Producer`](crate::Producer) works. The setters are named after Kafka's properties; so are the defaults.
 ///
 /// ```
+/// use std::time::Duration;
 /// use brokerless::ProducerConfig;
 /// use brokerless::types::CompressionType;
-/// let config = ProducerConfig::default().linger_ms(20).compression_type(CompressionType::Lz4);
+/// let config = ProducerConfig::default().linger(Duration::from_millis(20)).compression_type(CompressionType::Lz4);
 /// let same = ProducerConfig::from_properties([("linger.ms", "20"), ("compression.type", "lz4")])?;
 /// # Ok::<(), brokerless::Error>(())
 /// ```
@@ -30,19 +33,19 @@ pub struct ProducerConfig {
     compression_gzip_level: Option<i32>,
     compression_lz4_level: Option<i32>,
     compression_zstd_level: Option<i32>,
-    delivery_timeout_ms: Option<u64>,
+    delivery_timeout: Option<Duration>,
     enable_idempotence: Option<bool>,
-    linger_ms: u64,
-    max_block_ms: u64,
+    linger: Duration,
+    max_block: Duration,
     max_in_flight_requests_per_connection: u32,
     max_request_size: u32,
     partitioner_adaptive_partitioning_enable: bool,
     partitioner_class: Partitioning,
     partitioner_ignore_keys: bool,
-    request_timeout_ms: u64,
+    request_timeout: Duration,
     retries: u32,
-    retry_backoff_max_ms: u64,
-    retry_backoff_ms: u64,
+    retry_backoff: Duration,
+    retry_backoff_max: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -56,19 +59,19 @@ impl Default for ProducerConfig {
             compression_gzip_level: None,
             compression_lz4_level: None,
             compression_zstd_level: None,
-            delivery_timeout_ms: None,
+            delivery_timeout: None,
             enable_idempotence: None,
-            linger_ms: 5,
-            max_block_ms: 60_000,
+            linger: Duration::from_millis(5),
+            max_block: Duration::from_secs(60),
             max_in_flight_requests_per_connection: 5,
             max_request_size: 1 << 20,
             partitioner_adaptive_partitioning_enable: true,
             partitioner_class: Partitioning::Default,
             partitioner_ignore_keys: false,
-            request_timeout_ms: 30_000,
+            request_timeout: Duration::from_secs(30),
             retries: i32::MAX as u32,
-            retry_backoff_max_ms: 1_000,
-            retry_backoff_ms: 100,
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
         }
     }
 }
@@ -148,12 +151,12 @@ impl ProducerConfig {
         self
     }
 
-    /// `delivery.timeout.ms`: how long after its batch was opened a record may still be delivered. Default 120,000, or
+    /// `delivery.timeout.ms`: how long after its batch was opened a record may still be delivered. Default 120 s, or
     /// `linger.ms` + `request.timeout.ms` if that is more.
     ///
     /// Set to less than that sum it is an error.
-    pub fn delivery_timeout_ms(mut self, ms: u64) -> Self {
-        self.delivery_timeout_ms = Some(ms);
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.delivery_timeout = Some(bounded(timeout));
         self
     }
 
@@ -166,17 +169,17 @@ impl ProducerConfig {
         self
     }
 
-    /// `linger.ms`: how long a batch waits for more records before it is sent. Default 5 (0 before Kafka 4.0).
+    /// `linger.ms`: how long a batch waits for more records before it is sent. Default 5 ms (0 before Kafka 4.0).
     ///
     /// A full batch does not wait. With 0 batches form only while earlier ones are being sent.
-    pub fn linger_ms(mut self, ms: u64) -> Self {
-        self.linger_ms = ms;
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = bounded(linger);
         self
     }
 
-    /// `max.block.ms`: how long `send` waits for memory, or for a topic that does not exist yet. Default 60,000.
-    pub fn max_block_ms(mut self, ms: u64) -> Self {
-        self.max_block_ms = ms;
+    /// `max.block.ms`: how long `send` waits for memory, or for a topic that does not exist yet. Default 60 s.
+    pub fn max_block(mut self, wait: Duration) -> Self {
+        self.max_block = bounded(wait);
         self
     }
 
@@ -215,9 +218,9 @@ impl ProducerConfig {
         self
     }
 
-    /// `request.timeout.ms`: how long to wait for other replicas before a batch is sent again. Default 30,000.
-    pub fn request_timeout_ms(mut self, ms: u64) -> Self {
-        self.request_timeout_ms = ms;
+    /// `request.timeout.ms`: how long to wait for other replicas before a batch is sent again. Default 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = bounded(timeout);
         self
     }
 
@@ -228,21 +231,19 @@ impl ProducerConfig {
         self
     }
 
-    /// `retry.backoff.max.ms`: the longest pause before a retry. Default 1,000.
-    pub fn retry_backoff_max_ms(mut self, ms: u64) -> Self {
-        self.retry_backoff_max_ms = ms;
-        self
-    }
-
-    /// `retry.backoff.ms`: the pause before the first retry; it doubles with each further one. Default 100.
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`: the pause before the first retry, which doubles with each further
+    /// one, and the longest pause. Default 100 ms and 1 s.
     ///
     /// Kafka spreads the pauses of many clients by a random 20 %; here they are exact.
-    pub fn retry_backoff_ms(mut self, ms: u64) -> Self {
-        self.retry_backoff_ms = ms;
+    pub fn retry_backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.retry_backoff = bounded(first);
+        self.retry_backoff_max = bounded(longest);
         self
     }
 
     fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        let ms = || parse_duration_ms(name, text, 0..).map(bounded);
+        let int_ms = || parse_duration_ms(name, text, 0..=i64::from(i32::MAX));
         match name {
             "acks" => {
                 let choices = [("all", Acks::All), ("-1", Acks::All), ("0", Acks::None), ("1", Acks::Leader)];
@@ -259,10 +260,10 @@ impl ProducerConfig {
             "compression.gzip.level" => self.compression_gzip_level = Some(parse_i32(name, text, ..)?),
             "compression.lz4.level" => self.compression_lz4_level = Some(parse_i32(name, text, ..)?),
             "compression.zstd.level" => self.compression_zstd_level = Some(parse_i32(name, text, ..)?),
-            "delivery.timeout.ms" => self.delivery_timeout_ms = Some(parse_i32(name, text, 0..)? as u64),
+            "delivery.timeout.ms" => self.delivery_timeout = Some(int_ms()?),
             "enable.idempotence" => self.enable_idempotence = Some(parse_bool(name, text)?),
-            "linger.ms" => self.linger_ms = parse_i64(name, text, 0..)? as u64,
-            "max.block.ms" => self.max_block_ms = parse_i64(name, text, 0..)? as u64,
+            "linger.ms" => self.linger = ms()?,
+            "max.block.ms" => self.max_block = ms()?,
             "max.in.flight.requests.per.connection" => {
                 self.max_in_flight_requests_per_connection = parse_i32(name, text, 1..)? as u32;
             }
@@ -278,10 +279,10 @@ impl ProducerConfig {
                 }
             }
             "partitioner.ignore.keys" => self.partitioner_ignore_keys = parse_bool(name, text)?,
-            "request.timeout.ms" => self.request_timeout_ms = parse_i32(name, text, 0..)? as u64,
+            "request.timeout.ms" => self.request_timeout = int_ms()?,
             "retries" => self.retries = parse_i32(name, text, 0..)? as u32,
-            "retry.backoff.max.ms" => self.retry_backoff_max_ms = parse_i64(name, text, 0..)? as u64,
-            "retry.backoff.ms" => self.retry_backoff_ms = parse_i64(name, text, 0..)? as u64,
+            "retry.backoff.max.ms" => self.retry_backoff_max = ms()?,
+            "retry.backoff.ms" => self.retry_backoff = ms()?,
             "transactional.id" => return Err(not_built(name, text)),
             _ if is_ignored(name) => {}
             _ => return Err(Error::config(format!("unknown producer configuration {name}"))),
@@ -298,15 +299,15 @@ impl ProducerConfig {
         let max_in_flight = self.max_in_flight_requests_per_connection;
         check_range("max.in.flight.requests.per.connection", max_in_flight, 1..=i32::MAX as u32)?;
 
-        let least_delivery_timeout = self.linger_ms.saturating_add(self.request_timeout_ms);
-        let delivery_timeout = match self.delivery_timeout_ms {
-            Some(ms) if ms < least_delivery_timeout => {
+        let least_delivery_timeout = self.linger + self.request_timeout;
+        let delivery_timeout = match self.delivery_timeout {
+            Some(timeout) if timeout < least_delivery_timeout => {
                 return Err(Error::config(
                     "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms",
                 ));
             }
-            Some(ms) => ms,
-            None => least_delivery_timeout.max(120_000),
+            Some(timeout) => timeout,
+            None => least_delivery_timeout.max(Duration::from_secs(120)),
         };
         Ok(Settings {
             acks: self.acks,
@@ -316,18 +317,18 @@ impl ProducerConfig {
             client_id: self.client_id.as_str().into(),
             compression: self.compression_type,
             compression_level: self.compression_level()?,
-            delivery_timeout: duration(delivery_timeout),
+            delivery_timeout,
             idempotence: self.idempotence()?,
             ignore_keys: self.partitioner_ignore_keys,
-            linger: duration(self.linger_ms),
-            max_block_ms: self.max_block_ms,
+            linger: self.linger,
+            max_block: self.max_block,
             max_in_flight: max_in_flight as usize,
             max_request_size: self.max_request_size as usize,
             partitioning: self.partitioner_class.clone(),
-            request_timeout: duration(self.request_timeout_ms),
+            request_timeout: self.request_timeout,
             retries,
-            retry_backoff: duration(self.retry_backoff_ms),
-            retry_backoff_max: duration(self.retry_backoff_max_ms),
+            retry_backoff: self.retry_backoff,
+            retry_backoff_max: self.retry_backoff_max,
         })
     }
 
@@ -430,7 +431,7 @@ pub(super) struct Settings {
     pub(super) idempotence: bool,
     pub(super) ignore_keys: bool,
     pub(super) linger: Duration,
-    pub(super) max_block_ms: u64,
+    pub(super) max_block: Duration,
     pub(super) max_in_flight: usize,
     pub(super) max_request_size: usize,
     pub(super) partitioning: Partitioning,
@@ -446,16 +447,12 @@ impl Settings {
         let doublings = times.saturating_sub(1).min(31);
         self.retry_backoff.saturating_mul(1 << doublings).min(self.retry_backoff_max)
     }
-
-    pub(super) fn max_block(&self) -> Duration {
-        duration(self.max_block_ms)
-    }
 }
 
-/// Kafka's `Long.MAX_VALUE` ms means never. A century is as good, and an instant can be moved by it.
-fn duration(ms: u64) -> Duration {
-    const CENTURY_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
-    Duration::from_millis(ms.min(CENTURY_MS))
+/// Kafka's `Long.MAX_VALUE` ms means never. A century is as good, and an instant can be moved by two of them.
+fn bounded(duration: Duration) -> Duration {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    duration.min(CENTURY)
 }
 
 #[cfg(test)]
@@ -485,10 +482,7 @@ mod tests {
             (16_384, 33_554_432, 1_048_576)
         );
         assert_eq!((settings.linger, settings.delivery_timeout), (Duration::from_millis(5), Duration::from_secs(120)));
-        assert_eq!(
-            (settings.request_timeout, settings.max_block()),
-            (Duration::from_secs(30), Duration::from_secs(60))
-        );
+        assert_eq!((settings.request_timeout, settings.max_block), (Duration::from_secs(30), Duration::from_secs(60)));
         assert_eq!((settings.retries, settings.max_in_flight), (i32::MAX as u32, 5));
         assert_eq!((settings.compression, settings.compression_level), (CompressionType::None, None));
     }
@@ -527,7 +521,7 @@ mod tests {
         assert!(matches!(settings.partitioning, Partitioning::RoundRobin));
         let pauses: Vec<_> = (1..=5).map(|times| settings.backoff(times).as_millis()).collect();
         assert_eq!(pauses, [10, 20, 40, 50, 50]);
-        assert!(settings.max_block() > Duration::from_secs(1 << 31));
+        assert!(settings.max_block > Duration::from_secs(1 << 31));
     }
 
     #[test]

@@ -17,7 +17,6 @@ use crate::types::{NO_OFFSET, NO_TIMESTAMP, Offset, TopicPartition};
 ///
 /// It is small, and dropping it is cheap: the record is sent all the same. Records of one batch resolve together, so
 /// awaiting the last of many costs one wake.
-#[must_use = "a delivery tells whether the record was stored; drop it explicitly if that does not matter"]
 pub struct Delivery {
     cell: Arc<BatchCell>,
     timestamp: i64,

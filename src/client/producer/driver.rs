@@ -33,9 +33,9 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self {
-            origin: Instant::now(),
+            origin: now,
             wake_at: AtomicU64::new(NEVER),
             notify: Notify::new(),
             unacknowledged: Mutex::default(),
@@ -84,7 +84,7 @@ impl Driver {
             }
             while tasks.try_join_next().is_some() {}
             let Some(shared) = producer.upgrade() else { return };
-            let now = Instant::now();
+            let now = shared.now();
             if self.instant(self.wake_at.load(Ordering::Acquire)) <= now {
                 // A swap, not a store: whoever asked before is seen in the slots now, and whoever asks later counts.
                 self.wake_at.swap(NEVER, Ordering::AcqRel);

@@ -31,7 +31,7 @@ use crate::util::race::{Either, race};
 /// let delivery = producer.send(record).await?;  // waits only for buffer space
 /// let metadata = delivery.await?;               // waits for the acknowledgement
 /// assert_eq!(metadata.offset(), 0);
-/// producer.close().await;
+/// producer.close().await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -70,7 +70,7 @@ impl Drop for Handle {
 impl Producer {
     /// A producer on this cluster.
     pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self> {
-        let driver = Driver::new();
+        let driver = Driver::new(cluster.clock().now());
         let shared = Arc::new(Shared::new(cluster, config.settings()?, Arc::clone(&driver)));
         // It ends by itself once the last handle is gone.
         let _task = shared.cluster.spawn(driver.run(Arc::downgrade(&shared)))?;
@@ -135,7 +135,7 @@ impl Producer {
         mut attempt: Attempt<'s>,
         mut blocked: Blocked,
     ) -> Result<Delivery, SendError<'a>> {
-        let deadline = Instant::now() + self.shared.settings.max_block();
+        let deadline = self.shared.now() + self.shared.settings.max_block;
         loop {
             if let Err(error) = self.wait_for(blocked, deadline, &record, &mut attempt).await {
                 return Err(SendError::new(error, record));
@@ -160,10 +160,8 @@ impl Producer {
         match blocked {
             Blocked::Failed(error) => Err(error),
             Blocked::Metadata { version, partitions } => {
-                let changed = self.shared.cluster.metadata_changed(version);
-                self.wait_until(deadline, changed)
-                    .await?
-                    .ok_or_else(|| self.no_metadata(record.topic, record.partition, partitions))
+                let changed = self.newer_metadata(version, deadline).await?;
+                changed.ok_or_else(|| self.no_metadata(record.topic, record.partition, partitions))
             }
             Blocked::Memory(bytes) => {
                 let grant = self.wait_until(deadline, self.acquire_memory(bytes)).await?;
@@ -171,6 +169,17 @@ impl Producer {
                 Ok(())
             }
         }
+    }
+
+    /// Waits for metadata newer than this version: `None` if the deadline passes first.
+    async fn newer_metadata(&self, version: i64, deadline: Instant) -> Result<Option<()>> {
+        let cluster = &self.shared.cluster;
+        let changed = self.wait_until(deadline, cluster.metadata_changed(version)).await?;
+        if changed.is_some() && cluster.metadata_version() <= version {
+            // Nothing changes any more.
+            return Err(Error::closed("the cluster"));
+        }
+        Ok(changed)
     }
 
     /// Waits for `event`: `None` if the deadline passes first, closed if the producer is closed first.
@@ -193,7 +202,7 @@ impl Producer {
 
     fn no_memory(&self, bytes: usize) -> Error {
         let (memory, settings) = (&self.shared.memory, &self.shared.settings);
-        let (total, available, limit) = (memory.total(), memory.available(), settings.max_block_ms);
+        let (total, available, limit) = (memory.total(), memory.available(), settings.max_block.as_millis());
         Error::timeout(format!(
             "failed to allocate {bytes} bytes within the configured max blocking time {limit} ms \
              (total memory: {total} bytes, available memory: {available} bytes)"
@@ -201,7 +210,7 @@ impl Producer {
     }
 
     fn no_metadata(&self, topic: &str, partition: Option<i32>, partitions: Option<i32>) -> Error {
-        let limit = self.shared.settings.max_block_ms;
+        let limit = self.shared.settings.max_block.as_millis();
         Error::timeout(match (partition, partitions) {
             (Some(partition), Some(count)) => format!(
                 "partition {partition} of topic {topic} with partition count {count} \
@@ -213,7 +222,19 @@ impl Producer {
 
     /// Sends everything that was sent before this call without lingering, and waits until all of it is acknowledged or
     /// has failed, and its callbacks have run. How each record ended is its delivery's business.
-    pub async fn flush(&self) {
+    ///
+    /// # Errors
+    ///
+    /// Closed, if the producer was closed before.
+    pub async fn flush(&self) -> Result<()> {
+        if self.shared.is_closed() {
+            return Err(producer_closed());
+        }
+        self.complete_everything().await;
+        Ok(())
+    }
+
+    async fn complete_everything(&self) {
         for delivery in self.shared.send_everything() {
             // That it failed is told to those who hold the records' deliveries.
             drop(delivery.await);
@@ -223,18 +244,34 @@ impl Producer {
     /// Takes no more records, from any clone, and waits until everything that was sent is acknowledged or has failed.
     ///
     /// That may take up to `delivery.timeout.ms`; see [`close_timeout`](Producer::close_timeout). Closing again is fine.
-    pub async fn close(&self) {
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub async fn close(&self) -> Result<()> {
         self.shared.close();
-        self.flush().await;
+        self.complete_everything().await;
         self.shared.terminate();
+        Ok(())
     }
 
     /// The same, for at most this long; what is not acknowledged by then fails with an error whose
     /// [`is_closed`](Error::is_closed) is true.
-    pub async fn close_timeout(&self, timeout: Duration) {
+    ///
+    /// # Errors
+    ///
+    /// A timeout, if records had to be given up.
+    pub async fn close_timeout(&self, timeout: Duration) -> Result<()> {
         self.shared.close();
-        race(self.flush(), tokio::time::sleep(timeout)).await;
+        let completed = race(self.complete_everything(), tokio::time::sleep(timeout)).await;
         self.shared.terminate();
+        match completed {
+            Either::Left(()) => Ok(()),
+            Either::Right(()) => {
+                let ms = timeout.as_millis();
+                Err(Error::timeout(format!("the producer was closed with records unacknowledged after {ms} ms")))
+            }
+        }
     }
 
     /// The partitions of a topic, in order, waiting for it to be created for up to `max.block.ms`.
@@ -243,7 +280,7 @@ impl Producer {
     ///
     /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
     pub async fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
-        let deadline = Instant::now() + self.shared.settings.max_block();
+        let deadline = self.shared.now() + self.shared.settings.max_block;
         loop {
             if self.shared.is_closed() {
                 return Err(producer_closed());
@@ -259,7 +296,7 @@ impl Producer {
                 Err(Blocked::Failed(error)) => return Err(error),
                 Err(Blocked::Memory(_)) => unreachable!("metadata takes no memory"),
             };
-            let changed = self.wait_until(deadline, self.shared.cluster.metadata_changed(version)).await?;
+            let changed = self.newer_metadata(version, deadline).await?;
             changed.ok_or_else(|| self.no_metadata(topic, None, None))?;
         }
     }

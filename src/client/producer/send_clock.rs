@@ -43,7 +43,7 @@ impl SendClock {
     fn read(&mut self, clock: &Clock) -> i64 {
         // The counter first: the reading is at least as young as it says.
         let ticks = coarse_time::ticks();
-        let (now, system_now) = (Instant::now(), StdInstant::now());
+        let (now, system_now) = (clock.now(), coarse_time::system_now());
         self.now_ms = self.now_ms.max(clock.ms_at(now));
         self.fresh_since = None;
         match self.compared {
@@ -70,7 +70,7 @@ mod tests {
     fn stamps_follow_the_clock_and_never_run_ahead() {
         let clock = Clock::start();
         let mut stamps = SendClock::default();
-        let started = StdInstant::now();
+        let started = coarse_time::system_now();
         let mut last = 0;
         while started.elapsed() < Duration::from_millis(5) {
             let before = clock.now_ms();

@@ -90,7 +90,7 @@ impl Shared {
         if state.ready.is_empty() && (state.open.is_none() || !may_close) {
             return None;
         }
-        let now = Instant::now();
+        let now = self.now();
         let is_expired = now >= state.oldest()? + self.settings.delivery_timeout;
         if !is_expired && !is_terminated {
             if state.is_blocked(now) {
@@ -139,7 +139,7 @@ impl Shared {
             state.ready.push_front(batch);
         }
         if let Some(batch) = state.ready.front() {
-            state.blocked_until = Some(Instant::now() + self.settings.backoff(batch.backoffs));
+            state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
         }
     }
 
@@ -263,7 +263,7 @@ impl Shared {
             return Fate::Done(batch, outcome);
         }
         let (count, topic_partition) = (batch.count, slot.topic_partition());
-        let age_ms = batch.created.elapsed().as_millis();
+        let age_ms = self.now().saturating_duration_since(batch.created).as_millis();
         let message =
             format!("expiring {count} record(s) for {topic_partition}: {age_ms} ms has passed since batch creation");
         let mut error = Error::timeout(message);
@@ -296,7 +296,7 @@ impl Shared {
                 let ack = Ack::Waiting {
                     handle,
                     required_offset: info.required_offset,
-                    sent: Instant::now(),
+                    sent: self.now(),
                     outcome: Outcome::stored(info),
                 };
                 state.in_flight.push_back(InFlight { batch, ack });
@@ -308,7 +308,7 @@ impl Shared {
             }
             Fate::Again(batch) => state.ready.push_front(batch),
             Fate::PutOff(batch) => {
-                state.blocked_until = Some(Instant::now() + self.settings.backoff(batch.backoffs));
+                state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
                 state.ready.push_front(batch);
             }
             Fate::Split([first, second]) => {
@@ -318,6 +318,10 @@ impl Shared {
             }
         }
         state
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.cluster.clock().now()
     }
 
     /// Completes a batch: callbacks, deliveries, memory. Call with no lock held.

@@ -170,9 +170,8 @@ impl Shared {
             None => self.memory.try_acquire(bytes).ok_or(Blocked::Memory(bytes))?,
         };
         let block = if needed > self.block_size { Block::unpooled(bytes) } else { self.blocks.take() };
-        let opened = OpenBatch::new(slot.topic_partition().clone(), block, grant.keep());
-        let created = opened.created;
-        state.open = Some(opened);
+        let created = self.now();
+        state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
         let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback)
             .expect("the block was made to hold this record");
 
