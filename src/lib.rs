@@ -57,13 +57,23 @@ pub mod record;
 pub mod types;
 mod util;
 
-//X pub use client::admin::{Admin, NewTopic};
-//X 
-//X pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
+pub use client::admin::{Admin, NewTopic};
+pub use client::producer::{
+    Delivery, Partitioner, Partitioning, Payload, Producer, ProducerConfig, ProducerRecord, RecordHeader,
+    RecordMetadata, SendError,
+};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;
+
+/// What an [`Admin`] takes and answers.
+pub mod admin {
+    pub use crate::client::admin::{
+        ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
+        MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+    };
+}
 
 /// The README's quickstart, compiled and run with the doc tests.
 #[cfg(doctest)]

@@ -21,6 +21,12 @@ impl Clock {
         Self { origin: Instant::now(), origin_ns: since_1970.as_nanos() as i64 }
     }
 
+    /// Now, to wait and to measure by.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        Instant::now()
+    }
+
     /// Now, in ms since 1970.
     #[inline]
     pub(crate) fn now_ms(&self) -> i64 {

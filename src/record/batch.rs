@@ -1,15 +1,13 @@
-//! [`RecordBatch`] and its lazy iterator [`Records`].
+//! [`RecordBatch`]: a header and shared bytes.
 
 use bytes::{Buf, Bytes};
 
-use crate::record::record::{Fields, MIN_RECORD_SIZE, parse_deltas, split_record};
-use crate::record::{BatchHeader, Record, RecordError, compression};
-use crate::types::{CompressionType, LeaderEpoch, Offset, TimestampType};
+use crate::record::record::MIN_RECORD_SIZE;
+use crate::record::{BatchHeader, RecordError, Records, compression};
+use crate::types::{CompressionType, LeaderEpoch, Offset};
 
 /// Bytes up to and including the magic, which say how to read the rest.
 const SIZE_UP_TO_MAGIC: usize = 17;
-
-const WRONG_DELTA: &str = "record offset does not ascend or is outside the batch";
 
 /// One batch: a header value and shared body bytes (the records, compressed if the header says so).
 #[derive(Clone, Debug)]
@@ -166,17 +164,7 @@ impl RecordBatch {
     pub fn records(&self) -> Result<Records, RecordError> {
         let body = self.decompressed_body(Self::MAX_DECOMPRESSED_SIZE)?;
         check_count(&self.header, body.len())?;
-        Ok(Records {
-            body,
-            position: 0,
-            remaining: self.header.records_count() as u32,
-            base_offset: self.header.base_offset(),
-            last_delta: -1,
-            max_delta: self.header.last_offset_delta(),
-            base_timestamp: self.header.base_timestamp(),
-            append_timestamp: (self.header.timestamp_type() == TimestampType::LogAppendTime)
-                .then(|| self.header.max_timestamp()),
-        })
+        Ok(Records::new(&self.header, body))
     }
 }
 
@@ -211,103 +199,5 @@ fn check_count(header: &BatchHeader, body_size: usize) -> Result<(), RecordError
         Err(_) => Err(RecordError::Malformed("record count is negative")),
         Ok(count) if count > body_size / MIN_RECORD_SIZE => Err(RecordError::Malformed("more records than bytes hold")),
         Ok(_) => Ok(()),
-    }
-}
-
-/// The records of one batch. Yields an error and ends where the body does not hold what the header says.
-///
-/// It is a cursor over shared bytes, not borrowed from the batch: clone it or keep it to go on later.
-///
-/// Offsets ascend strictly and stay within the header's range, whatever the body says.
-#[derive(Clone, Debug)]
-pub struct Records {
-    /// Uncompressed.
-    body: Bytes,
-    position: usize,
-    /// Records not yet yielded.
-    remaining: u32,
-    base_offset: Offset,
-    /// Offset delta of the record before the next one; -1 at the start.
-    last_delta: i32,
-    /// The largest offset delta there may be: the header's.
-    max_delta: i32,
-    base_timestamp: i64,
-    /// `Some` with `LogAppendTime`: the timestamp of every record.
-    append_timestamp: Option<i64>,
-}
-
-impl Records {
-    /// Records not yet yielded.
-    #[inline]
-    pub fn remaining(&self) -> usize {
-        self.remaining as usize
-    }
-
-    /// Passes over records below `offset` without parsing more than their lengths and offset deltas.
-    pub(crate) fn skip_to(&mut self, offset: Offset) -> Result<(), RecordError> {
-        while self.remaining > 0 {
-            let mut rest = &self.body[self.position..];
-            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
-            let (_, delta) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
-            if self.base_offset + i64::from(delta) >= offset {
-                break;
-            }
-            if delta <= self.last_delta || delta > self.max_delta {
-                return Err(RecordError::Malformed(WRONG_DELTA));
-            }
-            self.last_delta = delta;
-            self.position = self.body.len() - rest.len();
-            self.remaining -= 1;
-        }
-        Ok(())
-    }
-
-    /// Splits off up to `count` records: returns a cursor that ends after them, while `self` goes on behind them.
-    pub(crate) fn split_off_front(&mut self, count: usize) -> Result<Self, RecordError> {
-        let count = self.remaining.min(u32::try_from(count).unwrap_or(u32::MAX));
-        let mut rest = &self.body[self.position..];
-        for _ in 0..count {
-            split_record(&mut rest).map_err(RecordError::Malformed)?;
-        }
-        // Bytes behind the last record are an error of the cursor that reaches them.
-        let end = if count == self.remaining { self.body.len() } else { self.body.len() - rest.len() };
-        let front = Self { body: self.body.slice(..end), remaining: count, ..self.clone() };
-        self.position = end;
-        self.remaining -= count;
-        // Ascending deltas: behind `count` records lie only those that are larger by at least as much.
-        self.last_delta = self.last_delta.saturating_add(count as i32);
-        Ok(front)
-    }
-
-    /// The next record, borrowing from the shared body: the form that consumers use, with no reference count touched.
-    #[inline]
-    pub fn next_record(&mut self) -> Option<Result<Record<'_>, RecordError>> {
-        let Self { body, position, remaining, .. } = self;
-        let body = &*body;
-        if *remaining == 0 && *position == body.len() {
-            return None;
-        }
-        let mut rest = &body[*position..];
-        let parsed = match *remaining {
-            0 => Err("bytes after the last record"),
-            _ => Fields::parse(&mut rest),
-        };
-        match parsed {
-            Ok(fields) if fields.offset_delta > self.last_delta && fields.offset_delta <= self.max_delta => {
-                *position = body.len() - rest.len();
-                *remaining -= 1;
-                self.last_delta = fields.offset_delta;
-                let timestamp = match self.append_timestamp {
-                    None => self.base_timestamp.wrapping_add(fields.timestamp_delta),
-                    Some(timestamp) => timestamp,
-                };
-                Some(Ok(Record { body, offset: self.base_offset + i64::from(fields.offset_delta), timestamp, fields }))
-            }
-            parsed => {
-                *position = body.len();
-                *remaining = 0;
-                Some(Err(RecordError::Malformed(parsed.err().unwrap_or(WRONG_DELTA))))
-            }
-        }
     }
 }

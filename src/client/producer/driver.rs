@@ -1,0 +1,122 @@
+//! [`Driver`]: the producer's one background task, for lingers, retries and expiry.
+//!
+//! Senders do the work themselves whenever they can; the driver sleeps until the earliest deadline that somebody asked
+//! for. In a steady stream it wakes once a linger, not once a batch: a deadline later than the one it sleeps for costs a
+//! load and a comparison. With nothing underway it sleeps until it is notified.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::producer::acks::await_acks;
+use crate::client::producer::shared::Shared;
+use crate::client::producer::slot::Slot;
+use crate::util::race::race;
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// What senders tell the background task.
+#[derive(Debug)]
+pub(super) struct Driver {
+    origin: Instant,
+    /// The earliest deadline, in ns since `origin`.
+    wake_at: AtomicU64,
+    notify: Notify,
+    /// Slots that need a task to wait for acknowledgements.
+    unacknowledged: Mutex<Vec<Arc<Slot>>>,
+    stopped: AtomicBool,
+}
+
+impl Driver {
+    pub(super) fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            origin: now,
+            wake_at: AtomicU64::new(NEVER),
+            notify: Notify::new(),
+            unacknowledged: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks through the slots at this time, or earlier.
+    #[inline]
+    pub(super) fn request(&self, deadline: Instant) {
+        let deadline = deadline.saturating_duration_since(self.origin).as_nanos() as u64;
+        if deadline < self.wake_at.load(Ordering::Relaxed)
+            && deadline < self.wake_at.fetch_min(deadline, Ordering::AcqRel)
+        {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Starts a task that waits for the acknowledgement of what this slot has in flight.
+    pub(super) fn await_acks(&self, slot: &Arc<Slot>) {
+        self.unacknowledged.lock().push(Arc::clone(slot));
+        self.notify.notify_one();
+    }
+
+    /// Ends the background task, and the tasks that wait for acknowledgements with it.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// The background task. It keeps the producer alive only while it works.
+    pub(super) async fn run(self: Arc<Self>, producer: Weak<Shared>) {
+        let mut tasks = JoinSet::new();
+        loop {
+            match self.wake_at.load(Ordering::Acquire) {
+                NEVER => self.notify.notified().await,
+                wake_at => {
+                    race(self.notify.notified(), sleep_until(self.instant(wake_at))).await;
+                }
+            }
+            if self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            for slot in std::mem::take(&mut *self.unacknowledged.lock()) {
+                tasks.spawn(await_acks(producer.clone(), slot));
+            }
+            while tasks.try_join_next().is_some() {}
+            let Some(shared) = producer.upgrade() else { return };
+            let now = shared.now();
+            if self.instant(self.wake_at.load(Ordering::Acquire)) <= now {
+                // A swap, not a store: whoever asked before is seen in the slots now, and whoever asks later counts.
+                self.wake_at.swap(NEVER, Ordering::AcqRel);
+                shared.send_due(now);
+            }
+        }
+    }
+
+    fn instant(&self, ns: u64) -> Instant {
+        /// Deadlines are far below it, and instants do not overflow at it.
+        const CENTURY_NS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
+        self.origin + std::time::Duration::from_nanos(ns.min(CENTURY_NS))
+    }
+}
+
+impl Shared {
+    /// Sends batches whose linger or backoff is over, fails those that have expired, and asks for the next deadline.
+    fn send_due(&self, now: Instant) {
+        for slot in self.topics.slots() {
+            let mut state = slot.lock();
+            if state.draining {
+                // That thread asks for what it leaves behind.
+                continue;
+            }
+            let lingered = state.open.as_ref().is_some_and(|open| open.created + self.settings.linger <= now);
+            if lingered && !state.is_blocked(now) {
+                slot.close_open(&mut state, false, self.settings.batch_size);
+            }
+            if state.oldest().is_some() {
+                drop(state);
+                self.drain(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! [`Producer`]: the public handle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::producer::delivery::producer_closed;
+use crate::client::producer::driver::Driver;
+use crate::client::producer::memory::Grant;
+use crate::client::producer::shared::{Attempt, Blocked, Sent, Shared};
+use crate::client::producer::{Delivery, ProducerConfig, ProducerRecord, RecordMetadata, SendError};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::types::TopicPartition;
+use crate::util::race::{Either, race};
+
+/// Sends records to topics: Kafka's producer.
+///
+/// Cloning is cheap, and clones share everything; any number of threads and tasks may send through one producer.
+///
+/// ```
+/// use brokerless::{Cluster, NewTopic, ProducerConfig, ProducerRecord};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::in_memory();
+/// cluster.admin().create_topic(NewTopic::new("orders").partitions(6)).await?;
+///
+/// let producer = cluster.producer(ProducerConfig::default())?;
+/// let record = ProducerRecord::to("orders").key("42").value("3 apples");
+/// let delivery = producer.send(record).await?;  // waits only for buffer space
+/// let metadata = delivery.await?;               // waits for the acknowledgement
+/// assert_eq!(metadata.offset(), 0);
+/// producer.close().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # How records travel
+///
+/// `send` picks a partition and copies the record into that partition's open batch. A batch goes to its leader when it is
+/// full, when `linger.ms` is over, at a [`flush`](Producer::flush), or when `buffer.memory` is used up. The thread that
+/// fills a batch sends it; one small task per producer takes care of lingers, retries and timeouts.
+///
+/// Records of one partition are stored in the order in which they were sent. With idempotence, which is the default, each
+/// of them is stored exactly once, however often it was retried.
+///
+/// # Ending
+///
+/// [`close`](Producer::close) delivers everything first. Dropping the last handle without it hands every open batch to
+/// its leader before the drop returns, without waiting: what the leader does not take at once fails with an error whose
+/// [`is_closed`](Error::is_closed) is true.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    shared: Arc<Shared>,
+    /// Counts the handles: the background task holds `shared` while it works, too.
+    _handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+        drop(self.0.send_everything());
+        self.0.terminate();
+    }
+}
+
+impl Producer {
+    /// A producer on this cluster.
+    pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self> {
+        let driver = Driver::new(cluster.clock().now());
+        let shared = Arc::new(Shared::new(cluster, config.settings()?, Arc::clone(&driver)));
+        // It ends by itself once the last handle is gone.
+        let _task = shared.cluster.spawn(driver.run(Arc::downgrade(&shared)))?;
+        Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
+    }
+
+    /// Puts a record into its batch. The returned [`Delivery`] resolves when the record is acknowledged; awaiting it is
+    /// optional.
+    ///
+    /// This waits only while `buffer.memory` is used up or the topic does not exist yet, for at most `max.block.ms`.
+    /// Dropped before it resolves, the record was not sent.
+    ///
+    /// # Errors
+    ///
+    /// Each error gives the record back. A timeout after `max.block.ms`; `MESSAGE_TOO_LARGE` for a record above
+    /// `max.request.size` or `buffer.memory`; `INVALID_TOPIC_EXCEPTION`; `INVALID_REQUEST` for a negative partition and
+    /// for one that a custom partitioner made up; `INVALID_TIMESTAMP` for a negative timestamp; closed, after
+    /// [`close`](Producer::close). What goes wrong later is the delivery's result.
+    pub async fn send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, SendError<'a>> {
+        self.submit(record, Attempt::default()).await
+    }
+
+    /// The same, and calls back once the record is acknowledged, or has failed for good.
+    ///
+    /// Callbacks of one partition run in the order of the records, before their deliveries resolve, on the thread that
+    /// happens to complete the batch and with no lock held. They should be quick; they may send, but not block. When
+    /// `send_with` itself returns an error, the callback is dropped without being called.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Producer::send).
+    pub async fn send_with<'a>(
+        &self,
+        record: ProducerRecord<'a>,
+        callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
+    ) -> Result<Delivery, SendError<'a>> {
+        self.submit(record, Attempt::with_callback(Box::new(callback))).await
+    }
+
+    async fn submit<'a, 's>(
+        &'s self,
+        record: ProducerRecord<'a>,
+        mut attempt: Attempt<'s>,
+    ) -> Result<Delivery, SendError<'a>> {
+        match self.shared.try_send(&record, &mut attempt) {
+            Ok(Sent { delivery, worked }) => {
+                if worked {
+                    // Sending waits for nothing while memory lasts: let other tasks have their turn.
+                    consume_budget().await;
+                }
+                Ok(delivery)
+            }
+            // In a box, so that the future of an ordinary send stays small.
+            Err(blocked) => Box::pin(self.submit_blocked(record, attempt, blocked)).await,
+        }
+    }
+
+    /// Waits for what the record needs, and tries again, until `max.block.ms` is over.
+    async fn submit_blocked<'a, 's>(
+        &'s self,
+        record: ProducerRecord<'a>,
+        mut attempt: Attempt<'s>,
+        mut blocked: Blocked,
+    ) -> Result<Delivery, SendError<'a>> {
+        let deadline = self.shared.now() + self.shared.settings.max_block;
+        loop {
+            if let Err(error) = self.wait_for(blocked, deadline, &record, &mut attempt).await {
+                return Err(SendError::new(error, record));
+            }
+            match self.shared.try_send(&record, &mut attempt) {
+                Ok(Sent { delivery, .. }) => {
+                    consume_budget().await;
+                    return Ok(delivery);
+                }
+                Err(still_blocked) => blocked = still_blocked,
+            }
+        }
+    }
+
+    async fn wait_for<'s>(
+        &'s self,
+        blocked: Blocked,
+        deadline: Instant,
+        record: &ProducerRecord<'_>,
+        attempt: &mut Attempt<'s>,
+    ) -> Result<()> {
+        match blocked {
+            Blocked::Failed(error) => Err(error),
+            Blocked::Metadata { version, partitions } => {
+                let changed = self.newer_metadata(version, deadline).await?;
+                changed.ok_or_else(|| self.no_metadata(record.topic, record.partition, partitions))
+            }
+            Blocked::Memory(bytes) => {
+                let grant = self.wait_until(deadline, self.acquire_memory(bytes)).await?;
+                attempt.grant = Some(grant.ok_or_else(|| self.no_memory(bytes))?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for metadata newer than this version: `None` if the deadline passes first.
+    async fn newer_metadata(&self, version: i64, deadline: Instant) -> Result<Option<()>> {
+        let cluster = &self.shared.cluster;
+        let changed = self.wait_until(deadline, cluster.metadata_changed(version)).await?;
+        if changed.is_some() && cluster.metadata_version() <= version {
+            // Nothing changes any more.
+            return Err(Error::closed("the cluster"));
+        }
+        Ok(changed)
+    }
+
+    /// Waits for `event`: `None` if the deadline passes first, closed if the producer is closed first.
+    async fn wait_until<T>(&self, deadline: Instant, event: impl Future<Output = T>) -> Result<Option<T>> {
+        match race(event, race(self.shared.closed(), sleep_until(deadline))).await {
+            Either::Left(output) => Ok(Some(output)),
+            Either::Right(Either::Left(())) => Err(producer_closed()),
+            Either::Right(Either::Right(())) => Ok(None),
+        }
+    }
+
+    /// Waits for memory. Nothing lingers meanwhile.
+    async fn acquire_memory(&self, bytes: usize) -> Grant<'_> {
+        let (_waiting, is_first) = self.shared.memory.announce_waiter();
+        if is_first {
+            drop(self.shared.send_everything());
+        }
+        self.shared.memory.acquire(bytes).await
+    }
+
+    fn no_memory(&self, bytes: usize) -> Error {
+        let (memory, settings) = (&self.shared.memory, &self.shared.settings);
+        let (total, available, limit) = (memory.total(), memory.available(), settings.max_block.as_millis());
+        Error::timeout(format!(
+            "failed to allocate {bytes} bytes within the configured max blocking time {limit} ms \
+             (total memory: {total} bytes, available memory: {available} bytes)"
+        ))
+    }
+
+    fn no_metadata(&self, topic: &str, partition: Option<i32>, partitions: Option<i32>) -> Error {
+        let limit = self.shared.settings.max_block.as_millis();
+        Error::timeout(match (partition, partitions) {
+            (Some(partition), Some(count)) => format!(
+                "partition {partition} of topic {topic} with partition count {count} \
+                 is not present in metadata after {limit} ms"
+            ),
+            _ => format!("topic {topic} not present in metadata after {limit} ms"),
+        })
+    }
+
+    /// Sends everything that was sent before this call without lingering, and waits until all of it is acknowledged or
+    /// has failed, and its callbacks have run. How each record ended is its delivery's business.
+    ///
+    /// # Errors
+    ///
+    /// Closed, if the producer was closed before.
+    pub async fn flush(&self) -> Result<()> {
+        if self.shared.is_closed() {
+            return Err(producer_closed());
+        }
+        self.complete_everything().await;
+        Ok(())
+    }
+
+    async fn complete_everything(&self) {
+        for delivery in self.shared.send_everything() {
+            // That it failed is told to those who hold the records' deliveries.
+            drop(delivery.await);
+        }
+    }
+
+    /// Takes no more records, from any clone, and waits until everything that was sent is acknowledged or has failed.
+    ///
+    /// That may take up to `delivery.timeout.ms`; see [`close_timeout`](Producer::close_timeout). Closing again is fine.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.close();
+        self.complete_everything().await;
+        self.shared.terminate();
+        Ok(())
+    }
+
+    /// The same, for at most this long; what is not acknowledged by then fails with an error whose
+    /// [`is_closed`](Error::is_closed) is true.
+    ///
+    /// # Errors
+    ///
+    /// A timeout, if records had to be given up.
+    pub async fn close_timeout(&self, timeout: Duration) -> Result<()> {
+        self.shared.close();
+        let completed = race(self.complete_everything(), tokio::time::sleep(timeout)).await;
+        self.shared.terminate();
+        match completed {
+            Either::Left(()) => Ok(()),
+            Either::Right(()) => {
+                let ms = timeout.as_millis();
+                Err(Error::timeout(format!("the producer was closed with records unacknowledged after {ms} ms")))
+            }
+        }
+    }
+
+    /// The partitions of a topic, in order, waiting for it to be created for up to `max.block.ms`.
+    ///
+    /// # Errors
+    ///
+    /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
+    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
+        let deadline = self.shared.now() + self.shared.settings.max_block;
+        loop {
+            if self.shared.is_closed() {
+                return Err(producer_closed());
+            }
+            let version = match self.shared.partition_count(topic) {
+                Ok(count) => {
+                    let topic: Arc<str> = topic.into();
+                    return Ok((0..count)
+                        .map(|partition| TopicPartition::new(Arc::clone(&topic), partition))
+                        .collect());
+                }
+                Err(Blocked::Metadata { version, .. }) => version,
+                Err(Blocked::Failed(error)) => return Err(error),
+                Err(Blocked::Memory(_)) => unreachable!("metadata takes no memory"),
+            };
+            let changed = self.newer_metadata(version, deadline).await?;
+            changed.ok_or_else(|| self.no_metadata(topic, None, None))?;
+        }
+    }
+
+    /// `client.id`.
+    pub fn client_id(&self) -> &str {
+        &self.shared.settings.client_id
+    }
+}

@@ -1,0 +1,334 @@
+//! Sending: one thread at a time takes a slot's batches, in order, to the partition's leader.
+//!
+//! ```text
+//!            close              drain                    high watermark
+//!   open ----------> ready ----------------> in flight ----------------> complete
+//!                      ^          |   |          |                          ^
+//!                      |  put off |   +----------|--- acknowledged, failed -+
+//!                      +----------+--------------+
+//! ```
+//!
+//! 1. Only the thread that set `draining` pops `ready`, so batches reach the leader in the order in which they were
+//!    closed, and complete in that order.
+//! 2. The leader is called, deliveries are completed and callbacks run with no lock held; senders go on filling the open
+//!    batch meanwhile.
+//! 3. A batch that is put off goes back to the front, and nothing overtakes it.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use tokio::time::Instant;
+
+use crate::client::producer::batch::Batch;
+use crate::client::producer::delivery::{Outcome, producer_closed};
+use crate::client::producer::shared::Shared;
+use crate::client::producer::slot::{Ack, InFlight, Leader, Slot, SlotState};
+use crate::cluster::{AppendInfo, PartitionHandle};
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::Acks;
+
+/// A batch in hand, and how things stood when it was taken.
+struct InHand {
+    batch: Batch,
+    is_expired: bool,
+    /// Whether batches before it are not acknowledged yet; it must not complete before them.
+    is_behind: bool,
+}
+
+/// What became of a batch in hand.
+enum Fate {
+    Done(Batch, Outcome),
+    /// Its leader has it, and waits for the other replicas.
+    Appended(Batch, AppendInfo, Arc<PartitionHandle>),
+    /// To be sent again at once.
+    Again(Batch),
+    /// To be sent again after backing off.
+    PutOff(Batch),
+    Split([Batch; 2]),
+}
+
+impl Shared {
+    /// Sends what is ready. If another thread is at it already, that thread sees what is ready now, too.
+    pub(super) fn drain(&self, slot: &Arc<Slot>) {
+        let mut state = slot.lock();
+        if state.draining {
+            return;
+        }
+        state.draining = true;
+        let mut leader = state.leader.take();
+        while let Some(InHand { batch, is_expired, is_behind }) = self.take_next(slot, &mut state) {
+            state.current = Some(Arc::clone(batch.completion.cell()));
+            drop(state);
+            let fate = if self.is_terminated() {
+                Fate::Done(batch, Outcome::Failed(producer_closed()))
+            } else if is_expired {
+                self.expire(slot, batch)
+            } else {
+                self.send_batch(slot, &mut leader, batch)
+            };
+            state = self.settle(slot, fate, is_behind);
+            state.current = None;
+        }
+        state.draining = false;
+        state.leader = leader;
+        let deadline = state.next_deadline(self.settings.linger, self.settings.delivery_timeout);
+        drop(state);
+        if let Some(deadline) = deadline {
+            self.driver.request(deadline);
+        }
+    }
+
+    /// The batch whose turn it is, numbered; `None` if nothing can be sent now.
+    fn take_next(&self, slot: &Slot, state: &mut SlotState) -> Option<InHand> {
+        if let Some(error) = state.lost.take() {
+            self.take_back(state, &error);
+        }
+        let is_terminated = self.is_terminated();
+        // What is open waits for its linger, which is the driver's business, unless there is none; or it has expired,
+        // for which it must have been blocked.
+        let may_close = self.settings.linger.is_zero() || state.blocked_until.is_some() || is_terminated;
+        if state.ready.is_empty() && (state.open.is_none() || !may_close) {
+            return None;
+        }
+        let now = self.now();
+        let is_expired = now >= state.oldest()? + self.settings.delivery_timeout;
+        if !is_expired && !is_terminated {
+            if state.is_blocked(now) {
+                return None;
+            }
+            state.blocked_until = None;
+            if state.in_flight.len() >= self.settings.max_in_flight {
+                return None;
+            }
+        }
+        if state.ready.is_empty() {
+            if !self.settings.linger.is_zero() && !is_expired && !is_terminated {
+                return None;
+            }
+            slot.close_open(state, false, self.settings.batch_size);
+        }
+        let mut batch = state.ready.pop_front()?;
+        let is_behind = !state.in_flight.is_empty() || state.acknowledging.is_some();
+        if self.settings.idempotence && batch.sequence.is_none() && !is_expired && !is_terminated {
+            use crate::client::producer::identity::Unnumbered;
+            match state.sequences.assign(batch.count, &self.identity, !is_behind) {
+                Ok(sequence) => batch.sequence = Some(sequence),
+                // Asked for without the lock.
+                Err(Unnumbered::NeedsIdentity) => {}
+                Err(Unnumbered::MustSettle) => {
+                    state.ready.push_front(batch);
+                    return None;
+                }
+            }
+        }
+        Some(InHand { batch, is_expired, is_behind })
+    }
+
+    /// Batches in flight whose leader cannot tell any more whether they are stored: they go first again. The leader
+    /// recognizes those of an idempotent producer by their sequence numbers, if it has them.
+    fn take_back(&self, state: &mut SlotState, error: &Error) {
+        while let Some(InFlight { mut batch, ack }) = state.in_flight.pop_back() {
+            match ack {
+                Ack::Done(outcome) => batch.decided = Some(outcome),
+                Ack::Waiting { .. } => {
+                    batch.attempts += 1;
+                    batch.backoffs += 1;
+                    batch.last_error = Some(error.clone());
+                }
+            }
+            state.ready.push_front(batch);
+        }
+        if let Some(batch) = state.ready.front() {
+            state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
+        }
+    }
+
+    /// Takes a batch to its leader.
+    fn send_batch(&self, slot: &Slot, leader: &mut Option<Leader>, mut batch: Batch) -> Fate {
+        if let Some(outcome) = batch.decided.take() {
+            return Fate::Done(batch, outcome);
+        }
+        if batch.attempts > self.settings.retries
+            && let Some(error) = batch.last_error.take()
+        {
+            return self.fail(slot, batch, error);
+        }
+        if self.settings.idempotence && batch.sequence.is_none() {
+            return match self.cluster.init_producer_id() {
+                Ok((id, epoch)) => {
+                    self.identity.initialize(id, epoch);
+                    Fate::Again(batch)
+                }
+                Err(error) => self.put_off(slot, batch, error),
+            };
+        }
+        let sealed = match batch.sealed(self.settings.compression, self.settings.compression_level) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                let error = Error::new(error.code(), error.to_string()).with_source(error);
+                return self.fail(slot, batch, error);
+            }
+        };
+        let handle = match self.leader(slot, leader) {
+            Ok(handle) => handle,
+            Err(error) => return self.put_off(slot, batch, error),
+        };
+        let acks = self.settings.acks;
+        match handle.append(sealed, acks) {
+            // Nobody answers, so nobody knows: not even an error is seen.
+            _ if acks == Acks::None => Fate::Done(batch, Outcome::WITHOUT_OFFSET),
+            Ok(info) if info.acked => Fate::Done(batch, Outcome::stored(info)),
+            Ok(info) => Fate::Appended(batch, info, Arc::clone(handle)),
+            Err(error) => {
+                *leader = None;
+                self.refused(slot, batch, error)
+            }
+        }
+    }
+
+    /// The partition's leader, looked up again when the metadata has changed.
+    #[inline]
+    fn leader<'l>(&self, slot: &Slot, leader: &'l mut Option<Leader>) -> Result<&'l Arc<PartitionHandle>> {
+        let version = self.cluster.metadata_version();
+        if leader.as_ref().is_none_or(|leader| leader.version != version) {
+            *leader = None;
+            *leader = Some(Leader { version, handle: self.cluster.leader(slot.topic_partition())? });
+        }
+        Ok(&leader.as_ref().expect("it was just looked up").handle)
+    }
+
+    /// The leader's answer was an error.
+    fn refused(&self, slot: &Slot, mut batch: Batch, error: Error) -> Fate {
+        batch.attempts += 1;
+        match (error.code(), batch.sequence) {
+            (ErrorCode::MessageTooLarge, sequence) if batch.count > 1 => {
+                if let Some(sequence) = sequence {
+                    slot.lock().sequences.take_back(sequence);
+                }
+                match batch.split() {
+                    Ok(parts) => Fate::Split(parts),
+                    Err((batch, broken)) => self.fail(slot, batch, error.with_source(broken)),
+                }
+            }
+            // It is stored, so far back that the leader does not know the offset any more.
+            (ErrorCode::DuplicateSequenceNumber, Some(_)) => Fate::Done(batch, Outcome::WITHOUT_OFFSET),
+            // The leader has forgotten this producer: start over with a new epoch (KIP-360).
+            (ErrorCode::UnknownProducerId, Some(_)) => {
+                slot.lock().sequences.fail();
+                batch.sequence = None;
+                batch.backoffs += 1;
+                batch.last_error = Some(error);
+                Fate::PutOff(batch)
+            }
+            // There is a gap before this batch, so none of those behind it is stored either: they get new numbers.
+            (ErrorCode::OutOfOrderSequenceNumber, Some(_)) => {
+                for behind in &mut slot.lock().ready {
+                    behind.sequence = None;
+                }
+                self.fail(slot, batch, error)
+            }
+            (ErrorCode::InvalidProducerEpoch, Some(sequence)) => {
+                self.identity.reset(sequence.identity);
+                self.fail(slot, batch, error)
+            }
+            _ if batch.attempts > self.settings.retries => self.fail(slot, batch, error),
+            _ => self.put_off(slot, batch, error),
+        }
+    }
+
+    /// Tries again later what may then succeed.
+    fn put_off(&self, slot: &Slot, mut batch: Batch, error: Error) -> Fate {
+        if !error.is_retriable() {
+            return self.fail(slot, batch, error);
+        }
+        batch.backoffs += 1;
+        batch.last_error = Some(error);
+        Fate::PutOff(batch)
+    }
+
+    fn fail(&self, slot: &Slot, batch: Batch, error: Error) -> Fate {
+        if batch.sequence.is_some() {
+            slot.lock().sequences.fail();
+        }
+        let error = match error.topic_partition() {
+            Some(_) => error,
+            None => error.with_topic_partition(slot.topic_partition().clone()),
+        };
+        Fate::Done(batch, Outcome::Failed(error))
+    }
+
+    /// `delivery.timeout.ms` is over.
+    fn expire(&self, slot: &Slot, mut batch: Batch) -> Fate {
+        if let Some(outcome) = batch.decided.take() {
+            return Fate::Done(batch, outcome);
+        }
+        let (count, topic_partition) = (batch.count, slot.topic_partition());
+        let age_ms = self.now().saturating_duration_since(batch.created).as_millis();
+        let message =
+            format!("expiring {count} record(s) for {topic_partition}: {age_ms} ms has passed since batch creation");
+        let mut error = Error::timeout(message);
+        if let Some(cause) = batch.last_error.take() {
+            error = error.with_source(cause);
+        }
+        self.fail(slot, batch, error)
+    }
+
+    /// Puts the batch where its fate sends it, and takes the lock again.
+    fn settle<'s>(&self, slot: &'s Arc<Slot>, fate: Fate, is_behind: bool) -> MutexGuard<'s, SlotState> {
+        if let Fate::Done(batch, outcome) = fate {
+            if is_behind {
+                let mut state = slot.lock();
+                if !state.in_flight.is_empty() || state.acknowledging.is_some() {
+                    state.in_flight.push_back(InFlight { batch, ack: Ack::Done(outcome) });
+                    return state;
+                }
+                drop(state);
+                self.finish(slot, batch, outcome);
+                return slot.lock();
+            }
+            self.finish(slot, batch, outcome);
+            return slot.lock();
+        }
+        let mut state = slot.lock();
+        match fate {
+            Fate::Done(..) => unreachable!("settled above"),
+            Fate::Appended(batch, info, handle) => {
+                let ack = Ack::Waiting {
+                    handle,
+                    required_offset: info.required_offset,
+                    sent: self.now(),
+                    outcome: Outcome::stored(info),
+                };
+                state.in_flight.push_back(InFlight { batch, ack });
+                if !std::mem::replace(&mut state.awaiting_acks, true) {
+                    drop(state);
+                    self.driver.await_acks(slot);
+                    state = slot.lock();
+                }
+            }
+            Fate::Again(batch) => state.ready.push_front(batch),
+            Fate::PutOff(batch) => {
+                state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
+                state.ready.push_front(batch);
+            }
+            Fate::Split([first, second]) => {
+                slot.add_queued(1);
+                state.ready.push_front(second);
+                state.ready.push_front(first);
+            }
+        }
+        state
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.cluster.clock().now()
+    }
+
+    /// Completes a batch: callbacks, deliveries, memory. Call with no lock held.
+    pub(super) fn finish(&self, slot: &Slot, batch: Batch, outcome: Outcome) {
+        slot.remove_queued(1);
+        let Batch { completion, callbacks, memory, .. } = batch;
+        completion.complete(outcome, callbacks);
+        self.memory.release(memory);
+    }
+}

@@ -1,0 +1,376 @@
+//! [`Shared`]: what all handles of one producer share, and the path of a record into its batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use parking_lot::MutexGuard;
+use tokio::sync::Semaphore;
+
+use crate::client::producer::batch::OpenBatch;
+use crate::client::producer::config::Settings;
+use crate::client::producer::delivery::{Callback, Delivery, Outcome, producer_closed};
+use crate::client::producer::driver::Driver;
+use crate::client::producer::identity::ProducerIdentity;
+use crate::client::producer::memory::{BufferMemory, Grant};
+use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
+use crate::client::producer::topic::{Topic, Topics};
+use crate::client::producer::{Partitioning, ProducerRecord};
+use crate::cluster::Cluster;
+use crate::error::{Error, ErrorCode};
+use crate::record::{BatchBuilder, BatchHeader};
+use crate::util::block_pool::{Block, BlockPool};
+use crate::util::murmur2::partition_for_key;
+
+/// Everything that the handles of one producer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) cluster: Cluster,
+    pub(super) settings: Settings,
+    pub(super) topics: Topics,
+    pub(super) memory: BufferMemory,
+    pub(super) identity: ProducerIdentity,
+    pub(super) driver: Arc<Driver>,
+    /// Set by the first `close`: no more records are taken.
+    closed: AtomicBool,
+    /// Never has permits, and is closed with the producer: `acquire` resolves for everyone who waits for something else.
+    closing: Semaphore,
+    /// Set when nothing more is sent and whatever is left fails.
+    terminated: AtomicBool,
+    blocks: Arc<BlockPool>,
+    /// Bytes in a block: `batch.size` less the batch's header.
+    block_size: usize,
+}
+
+/// Why a record cannot be taken at once.
+pub(super) enum Blocked {
+    /// It can not be taken at all.
+    Failed(Error),
+    /// Topic or partition are missing from the metadata of this version.
+    Metadata {
+        version: i64,
+        /// How many partitions there are, if the topic exists but has not the partition.
+        partitions: Option<i32>,
+    },
+    /// This many bytes of `buffer.memory` are needed.
+    Memory(usize),
+}
+
+/// What a record keeps from one attempt to the next.
+#[derive(Default)]
+pub(super) struct Attempt<'m> {
+    /// Taken by the batch that takes the record.
+    pub(super) callback: Option<Callback>,
+    /// Memory for the batch that the record may have to open.
+    pub(super) grant: Option<Grant<'m>>,
+    /// The partition, once a partitioner that is not to be asked twice has chosen it.
+    partition: Option<i32>,
+}
+
+impl Attempt<'_> {
+    pub(super) fn with_callback(callback: Callback) -> Self {
+        Self { callback: Some(callback), ..Self::default() }
+    }
+}
+
+/// A record that was taken.
+pub(super) struct Sent {
+    pub(super) delivery: Delivery,
+    /// Whether batches were sent on the way, which is work enough to think of other tasks.
+    pub(super) worked: bool,
+}
+
+impl Shared {
+    pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
+        let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
+        Self {
+            topics: Topics::new(settings.adaptive_partitioning),
+            memory: BufferMemory::new(settings.buffer_memory),
+            identity: ProducerIdentity::default(),
+            driver,
+            closed: AtomicBool::new(false),
+            closing: Semaphore::new(0),
+            terminated: AtomicBool::new(false),
+            blocks: cluster.block_pool(block_size),
+            block_size,
+            cluster,
+            settings,
+        }
+    }
+
+    /// Puts a record into its batch, and sends batches that this fills. Never waits.
+    #[inline]
+    pub(super) fn try_send(&self, record: &ProducerRecord<'_>, attempt: &mut Attempt<'_>) -> Result<Sent, Blocked> {
+        if let Some(timestamp) = record.timestamp
+            && timestamp < 0
+        {
+            return Err(Blocked::Failed(invalid_timestamp(record.topic, timestamp)));
+        }
+        let mut worked = false;
+        loop {
+            let slot = self.route(record, attempt)?;
+            let mut state = slot.lock();
+            // Under the lock: who closes the producer sets this first, and then locks every slot to take what is open.
+            if self.is_closed() {
+                return Err(Blocked::Failed(producer_closed()));
+            }
+            let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback) else {
+                if state.open.is_none() {
+                    return self.open_batch(slot, state, record, attempt);
+                }
+                slot.close_open(&mut state, true, self.settings.batch_size);
+                drop(state);
+                self.drain(slot);
+                worked = true;
+                continue;
+            };
+            if self.settings.linger.is_zero() {
+                drop(state);
+                self.drain(slot);
+                worked = true;
+            }
+            return Ok(Sent { delivery, worked });
+        }
+    }
+
+    /// `None` if there is no open batch, or no room in it.
+    #[inline]
+    fn append_to_open(
+        cluster: &Cluster,
+        state: &mut SlotState,
+        record: &ProducerRecord<'_>,
+        callback: &mut Option<Callback>,
+    ) -> Option<Delivery> {
+        let open = state.open.as_mut()?;
+        let timestamp = match record.timestamp {
+            Some(timestamp) => timestamp,
+            None => state.clock.now_ms(cluster.clock()),
+        };
+        let index =
+            open.builder.try_append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs())?;
+        if let Some(callback) = callback.take() {
+            open.callbacks.push((index, timestamp, callback));
+        }
+        Some(Delivery::new(Arc::clone(open.completion.cell()), index, timestamp))
+    }
+
+    /// Opens a batch with this record.
+    #[inline(never)]
+    fn open_batch(
+        &self,
+        slot: &Arc<Slot>,
+        mut state: MutexGuard<'_, SlotState>,
+        record: &ProducerRecord<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Sent, Blocked> {
+        let needed = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
+        self.check_size(needed + BatchHeader::SIZE)?;
+        let bytes = needed.max(self.block_size);
+        let grant = match attempt.grant.take().filter(|grant| grant.bytes() >= bytes) {
+            Some(grant) => grant,
+            None => self.memory.try_acquire(bytes).ok_or(Blocked::Memory(bytes))?,
+        };
+        let block = if needed > self.block_size { Block::unpooled(bytes) } else { self.blocks.take() };
+        let created = self.now();
+        state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
+        let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback)
+            .expect("the block was made to hold this record");
+
+        let is_full = state.open.as_ref().is_some_and(|open| open.builder.size_in_bytes() >= self.settings.batch_size);
+        // Either the thread that closes the producer, or waits for memory, sees this batch when it then looks through
+        // the slots, or this thread sees that it is there: both order their store and their loads.
+        fence(Ordering::SeqCst);
+        let worked = if is_full || self.memory.is_exhausted() || self.is_closed() {
+            slot.close_open(&mut state, is_full, self.settings.batch_size);
+            drop(state);
+            self.drain(slot);
+            true
+        } else if self.settings.linger.is_zero() {
+            drop(state);
+            self.drain(slot);
+            true
+        } else {
+            drop(state);
+            self.driver.request(created + self.settings.linger);
+            false
+        };
+        Ok(Sent { delivery, worked })
+    }
+
+    /// The slot of the record's partition.
+    #[inline]
+    fn route(&self, record: &ProducerRecord<'_>, attempt: &mut Attempt<'_>) -> Result<&Arc<Slot>, Blocked> {
+        let topic = match self.topics.find(record.topic, &self.cluster) {
+            Some(topic) => topic,
+            None => self.find_unknown(record.topic)?,
+        };
+        // In this order: the count is then at least as new as the version.
+        let version = topic.version();
+        let partitions = topic.partitions();
+        let partition = match record.partition.or(attempt.partition) {
+            Some(partition) => partition,
+            None if partitions > 0 => self.choose(topic, record, partitions, attempt)?,
+            None => 0,
+        };
+        if !(0..partitions).contains(&partition) {
+            return Err(missing_partition(record.topic, partition, partitions, version));
+        }
+        Ok(topic.slot(partition))
+    }
+
+    #[inline]
+    fn choose(
+        &self,
+        topic: &Topic,
+        record: &ProducerRecord<'_>,
+        partitions: i32,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<i32, Blocked> {
+        let partition = match &self.settings.partitioning {
+            Partitioning::Default => {
+                return Ok(match record.key_bytes() {
+                    Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
+                    _ => topic.sticky_partition(),
+                });
+            }
+            Partitioning::RoundRobin => topic.round_robin_partition(),
+            Partitioning::Custom(partitioner) => partitioner.partition(record, partitions),
+        };
+        if !(0..partitions).contains(&partition) {
+            let topic = record.topic;
+            let message = format!(
+                "the partitioner generated an invalid partition number for {topic}: {partition}; \
+                 there are {partitions} partitions"
+            );
+            return Err(Blocked::Failed(Error::new(ErrorCode::InvalidRequest, message)));
+        }
+        attempt.partition = Some(partition);
+        Ok(partition)
+    }
+
+    /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
+    #[cold]
+    fn find_unknown(&self, name: &str) -> Result<&Topic, Blocked> {
+        let image = self.cluster.image();
+        if let Some(topic) = image.topic(name) {
+            self.topics.add(topic);
+            if let Some(topic) = self.topics.find(name, &self.cluster) {
+                return Ok(topic);
+            }
+        }
+        Err(missing_topic(name, image.offset))
+    }
+
+    /// How many partitions an existing topic has.
+    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Blocked> {
+        let image = self.cluster.image();
+        match image.topic(topic) {
+            Some(topic) => Ok(topic.partitions.len() as i32),
+            None => Err(missing_topic(topic, image.offset)),
+        }
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), Blocked> {
+        let settings = &self.settings;
+        let (limit, reason) = if bytes > settings.max_request_size {
+            (settings.max_request_size, ", which is the value of the max.request.size configuration")
+        } else if bytes > settings.buffer_memory {
+            (settings.buffer_memory, ", the total memory buffer configured with buffer.memory")
+        } else {
+            return Ok(());
+        };
+        let message = format!("the message is {bytes} bytes when serialized which is larger than {limit}{reason}");
+        Err(Blocked::Failed(Error::new(ErrorCode::MessageTooLarge, message)))
+    }
+
+    /// Closes every open batch and sends what can be sent. Returns deliveries that resolve when all of that is complete.
+    pub(super) fn send_everything(&self) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        for slot in self.topics.slots() {
+            let mut state = slot.lock();
+            slot.close_open(&mut state, false, self.settings.batch_size);
+            let last = state.last_closed();
+            drop(state);
+            self.drain(slot);
+            deliveries.extend(last.filter(|delivery| !delivery.is_done()));
+        }
+        deliveries
+    }
+
+    /// Takes no more records, and calls back everyone who waits in `send`.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.closing.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the producer is closed.
+    pub(super) async fn closed(&self) {
+        // There is never a permit: the only way out is the end.
+        let _ended = self.closing.acquire().await;
+    }
+
+    /// Whether nothing more is sent.
+    pub(super) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Acquire)
+    }
+
+    /// Ends the driver and fails whatever is not complete.
+    pub(super) fn terminate(&self) {
+        self.close();
+        self.terminated.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.driver.stop();
+        for slot in self.topics.slots() {
+            let mut state = slot.lock();
+            let in_flight = std::mem::take(&mut state.in_flight);
+            slot.close_open(&mut state, false, self.settings.batch_size);
+            drop(state);
+            for InFlight { batch, ack } in in_flight {
+                let outcome = match ack {
+                    Ack::Done(outcome) => outcome,
+                    Ack::Waiting { .. } => Outcome::Failed(producer_closed()),
+                };
+                self.finish(slot, batch, outcome);
+            }
+            // Fails what is ready, as would a thread that is already draining.
+            self.drain(slot);
+        }
+    }
+}
+
+/// There is no such topic, and perhaps never will be.
+#[cold]
+fn missing_topic(name: &str, version: i64) -> Blocked {
+    if is_topic_name(name) {
+        return Blocked::Metadata { version, partitions: None };
+    }
+    Blocked::Failed(Error::new(ErrorCode::InvalidTopic, format!("invalid topic name {name:?}")))
+}
+
+/// Why there is no such partition.
+#[cold]
+fn missing_partition(topic: &str, partition: i32, partitions: i32, version: i64) -> Blocked {
+    if partition < 0 {
+        let message = format!("invalid partition {partition} for {topic}: partitions count from 0");
+        return Blocked::Failed(Error::new(ErrorCode::InvalidRequest, message));
+    }
+    Blocked::Metadata { version, partitions: (partitions > 0).then_some(partitions) }
+}
+
+#[cold]
+fn invalid_timestamp(topic: &str, timestamp: i64) -> Error {
+    let message = format!("invalid timestamp {timestamp} of a record for {topic}: it must be 0 or above");
+    Error::new(ErrorCode::InvalidTimestamp, message)
+}
+
+/// Kafka's rule for names: 1 to 249 of `[a-zA-Z0-9._-]`, but not `.` or `..`.
+fn is_topic_name(name: &str) -> bool {
+    (1..=249).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}

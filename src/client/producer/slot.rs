@@ -1,0 +1,154 @@
+//! [`Slot`]: the batches of one partition, from the open one to those that wait for acknowledgement.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::client::producer::batch::{Batch, OpenBatch};
+use crate::client::producer::delivery::{BatchCell, Delivery, Outcome};
+use crate::client::producer::identity::Sequences;
+use crate::client::producer::send_clock::SendClock;
+use crate::client::producer::topic::Sticky;
+use crate::cluster::PartitionHandle;
+use crate::error::Error;
+use crate::types::{Offset, TopicPartition};
+
+/// One partition's batches.
+pub(super) struct Slot {
+    topic_partition: TopicPartition,
+    sticky: Arc<Sticky>,
+    /// Batches that are closed and not complete.
+    queued: AtomicUsize,
+    state: Mutex<SlotState>,
+}
+
+/// What the slot's lock protects. Nothing is awaited, sent, woken or called back while it is held.
+#[derive(Default)]
+pub(super) struct SlotState {
+    pub(super) clock: SendClock,
+    /// Takes records.
+    pub(super) open: Option<OpenBatch>,
+    /// Closed, in order; none of them is on its way.
+    pub(super) ready: VecDeque<Batch>,
+    /// Whether a thread is sending; it alone pops `ready`, and pushes onto `in_flight`.
+    pub(super) draining: bool,
+    /// The batch that this thread has in hand.
+    pub(super) current: Option<Arc<BatchCell>>,
+    /// Appended, in order, but not acknowledged.
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Whether a task waits for acknowledgements; it alone pops the front of `in_flight`.
+    pub(super) awaiting_acks: bool,
+    /// The batch that this task is completing.
+    pub(super) acknowledging: Option<Arc<BatchCell>>,
+    /// Why what is in flight will never be acknowledged; whoever drains next takes it back.
+    pub(super) lost: Option<Error>,
+    /// Nothing is sent before this: a retry backs off.
+    pub(super) blocked_until: Option<Instant>,
+    pub(super) sequences: Sequences,
+    pub(super) leader: Option<Leader>,
+}
+
+/// The partition's leader, and the version of the metadata that named it.
+pub(super) struct Leader {
+    pub(super) version: i64,
+    pub(super) handle: Arc<PartitionHandle>,
+}
+
+/// A batch that its leader has taken.
+pub(super) struct InFlight {
+    pub(super) batch: Batch,
+    pub(super) ack: Ack,
+}
+
+pub(super) enum Ack {
+    /// Complete once the high watermark is there.
+    Waiting { handle: Arc<PartitionHandle>, required_offset: Offset, sent: Instant, outcome: Outcome },
+    /// Complete once those before it are.
+    Done(Outcome),
+}
+
+impl Slot {
+    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>) -> Self {
+        Self { topic_partition, sticky, queued: AtomicUsize::new(0), state: Mutex::default() }
+    }
+
+    pub(super) fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.state.lock()
+    }
+
+    /// Batches that are closed and not complete.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Moves the open batch, if there is one, to the end of the ready ones.
+    pub(super) fn close_open(&self, state: &mut SlotState, is_full: bool, sticky_limit: usize) {
+        if let Some(open) = state.open.take() {
+            let bytes = open.builder.size_in_bytes();
+            self.sticky.on_closed(self.topic_partition.partition(), bytes, is_full, sticky_limit);
+            self.add_queued(1);
+            state.ready.push_back(open.close());
+        }
+    }
+
+    pub(super) fn add_queued(&self, batches: usize) {
+        self.queued.fetch_add(batches, Ordering::Relaxed);
+        self.sticky.add_queued(batches);
+    }
+
+    pub(super) fn remove_queued(&self, batches: usize) {
+        self.queued.fetch_sub(batches, Ordering::Relaxed);
+        self.sticky.remove_queued(batches);
+    }
+}
+
+impl SlotState {
+    /// Whether a retry backs off.
+    pub(super) fn is_blocked(&self, now: Instant) -> bool {
+        self.blocked_until.is_some_and(|until| now < until)
+    }
+
+    /// When the oldest batch that is not on its way was opened.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.ready.front().map(|batch| batch.created).or_else(|| self.open.as_ref().map(|open| open.created))
+    }
+
+    /// When this slot needs the driver next, if nobody is sending from it.
+    pub(super) fn next_deadline(&self, linger: Duration, delivery_timeout: Duration) -> Option<Instant> {
+        let oldest = self.oldest()?;
+        let expiry = oldest + delivery_timeout;
+        match self.blocked_until {
+            Some(until) => Some(until.min(expiry)),
+            None if self.ready.is_empty() => Some(oldest + linger),
+            // Held back by batches in flight, whose acknowledgement sets it going.
+            None => Some(expiry),
+        }
+    }
+
+    /// A delivery that resolves when everything closed so far is complete; `None` if it is already.
+    pub(super) fn last_closed(&self) -> Option<Delivery> {
+        let ready = self.ready.back().map(|batch| batch.completion.cell());
+        let in_flight = || self.in_flight.back().map(|in_flight| in_flight.batch.completion.cell());
+        let cell = ready.or(self.current.as_ref()).or_else(in_flight).or(self.acknowledging.as_ref())?;
+        Some(Delivery::last_of(Arc::clone(cell)))
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("topic_partition", &self.topic_partition)
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,279 @@
+//! [`Topics`]: routes to partitions, found without a lock and checked against the metadata with one atomic load.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::client::producer::slot::Slot;
+use crate::client::producer::table::Table;
+use crate::cluster::{Cluster, TopicImage};
+use crate::types::{BrokerId, TopicPartition};
+
+/// The topics that a producer has written to. Like Kafka's accumulator it remembers them until it goes away.
+#[derive(Debug)]
+pub(super) struct Topics {
+    table: Table<Topic>,
+    /// The index that the last send used: a producer mostly writes to one topic, and then nothing is hashed.
+    last: AtomicUsize,
+    by_name: RwLock<HashMap<Arc<str>, usize>>,
+    /// Kafka's `partitioner.adaptive.partitioning.enable`.
+    adaptive: bool,
+}
+
+impl Topics {
+    pub(super) fn new(adaptive: bool) -> Self {
+        Self { table: Table::new(), last: AtomicUsize::new(0), by_name: RwLock::default(), adaptive }
+    }
+
+    /// The topic, its partition count up to date; `None` if the producer has not seen it yet.
+    #[inline]
+    pub(super) fn find(&self, name: &str, cluster: &Cluster) -> Option<&Topic> {
+        let topic = match self.table.get(self.last.load(Ordering::Relaxed)) {
+            Some(topic) if &*topic.name == name => topic,
+            _ => self.find_other(name)?,
+        };
+        if topic.version() != cluster.metadata_version() {
+            topic.refresh(cluster);
+        }
+        Some(topic)
+    }
+
+    #[cold]
+    fn find_other(&self, name: &str) -> Option<&Topic> {
+        let index = *self.by_name.read().get(name)?;
+        self.last.store(index, Ordering::Relaxed);
+        self.table.get(index)
+    }
+
+    /// Remembers a topic that the metadata knows.
+    pub(super) fn add(&self, image: &TopicImage) {
+        let mut by_name = self.by_name.write();
+        let index = by_name.len();
+        let index = *by_name.entry(Arc::clone(&image.name)).or_insert(index);
+        self.table.get_or_init(index, || Topic::new(Arc::clone(&image.name), self.adaptive));
+    }
+
+    /// The slots of every partition written to so far.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.table.iter().flat_map(|topic| topic.slots.iter())
+    }
+}
+
+/// One topic's route.
+#[derive(Debug)]
+pub(super) struct Topic {
+    name: Arc<str>,
+    /// The version of the metadata that `partitions` is from.
+    version: AtomicI64,
+    /// 0 while the topic does not exist.
+    partitions: AtomicI32,
+    /// Partitions that have a leader. Its lock also orders refreshes.
+    led: Mutex<Vec<i32>>,
+    sticky: Arc<Sticky>,
+    round_robin: AtomicU32,
+    slots: Table<Arc<Slot>>,
+}
+
+impl Topic {
+    fn new(name: Arc<str>, adaptive: bool) -> Self {
+        Self {
+            name,
+            version: AtomicI64::new(i64::MIN),
+            partitions: AtomicI32::new(0),
+            led: Mutex::default(),
+            sticky: Arc::new(Sticky::new(adaptive)),
+            round_robin: AtomicU32::new(0),
+            slots: Table::new(),
+        }
+    }
+
+    /// The version of the metadata that this route is from, or an older one.
+    #[inline]
+    pub(super) fn version(&self) -> i64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// How many partitions there are; 0 for a topic that was deleted.
+    #[inline]
+    pub(super) fn partitions(&self) -> i32 {
+        self.partitions.load(Ordering::Relaxed)
+    }
+
+    /// Where records for this partition gather.
+    #[inline]
+    pub(super) fn slot(&self, partition: i32) -> &Arc<Slot> {
+        match self.slots.get(partition as usize) {
+            Some(slot) => slot,
+            None => self.slots.get_or_init(partition as usize, || {
+                let topic_partition = TopicPartition::new(Arc::clone(&self.name), partition);
+                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky)))
+            }),
+        }
+    }
+
+    /// The partition that records without a key go to at present.
+    #[inline]
+    pub(super) fn sticky_partition(&self) -> i32 {
+        let current = self.sticky.partition.load(Ordering::Relaxed);
+        if (0..self.partitions()).contains(&current) { current } else { self.next_sticky_partition(current) }
+    }
+
+    /// Moves on to a random partition that has a leader; while batches queue up, short queues are likelier (KIP-794).
+    #[cold]
+    fn next_sticky_partition(&self, current: i32) -> i32 {
+        let led = self.led.lock();
+        let next = if led.is_empty() {
+            fastrand::i32(0..self.partitions().max(1))
+        } else if self.sticky.adaptive && self.sticky.queued.load(Ordering::Relaxed) > 0 {
+            led[weighted_choice(led.iter().map(|partition| self.queued(*partition)))]
+        } else {
+            led[fastrand::usize(..led.len())]
+        };
+        drop(led);
+        match self.sticky.partition.compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => next,
+            Err(chosen) if (0..self.partitions()).contains(&chosen) => chosen,
+            Err(_) => next,
+        }
+    }
+
+    fn queued(&self, partition: i32) -> usize {
+        self.slots.get(partition as usize).map_or(0, |slot| slot.queued())
+    }
+
+    /// The next partition in turn, among those that have a leader.
+    pub(super) fn round_robin_partition(&self) -> i32 {
+        let turn = self.round_robin.fetch_add(1, Ordering::Relaxed) & i32::MAX as u32;
+        let led = self.led.lock();
+        match led.len() {
+            0 => turn as i32 % self.partitions().max(1),
+            led_count => led[turn as usize % led_count],
+        }
+    }
+
+    #[cold]
+    fn refresh(&self, cluster: &Cluster) {
+        let image = cluster.image();
+        let mut led = self.led.lock();
+        if image.offset <= self.version.load(Ordering::Relaxed) {
+            return;
+        }
+        let partitions = image.topic(&self.name).map_or(&[][..], |topic| &topic.partitions);
+        led.clear();
+        led.extend((0..).zip(partitions).filter(|(_, image)| image.leader != BrokerId::NONE).map(|(index, _)| index));
+        // The count first: whoever sees the version sees a count at least as new.
+        self.partitions.store(partitions.len() as i32, Ordering::Relaxed);
+        self.version.store(image.offset, Ordering::Release);
+    }
+}
+
+/// What the slots of a topic tell the choice of the sticky partition.
+#[derive(Debug)]
+pub(super) struct Sticky {
+    /// -1 while the next send is to choose.
+    partition: AtomicI32,
+    /// Bytes that went to `partition` since it was chosen.
+    produced: AtomicUsize,
+    /// Batches of the whole topic that are closed and not complete.
+    queued: AtomicUsize,
+    adaptive: bool,
+}
+
+impl Sticky {
+    pub(super) fn new(adaptive: bool) -> Self {
+        Self { partition: AtomicI32::new(-1), produced: AtomicUsize::new(0), queued: AtomicUsize::new(0), adaptive }
+    }
+
+    /// A batch of `partition` was closed. After `limit` bytes, or a full batch, it is another partition's turn.
+    pub(super) fn on_closed(&self, partition: i32, bytes: usize, is_full: bool, limit: usize) {
+        if self.partition.load(Ordering::Relaxed) == partition {
+            let produced = self.produced.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if is_full || produced >= limit {
+                self.produced.store(0, Ordering::Relaxed);
+                self.partition.store(-1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn add_queued(&self, batches: usize) {
+        self.queued.fetch_add(batches, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_queued(&self, batches: usize) {
+        self.queued.fetch_sub(batches, Ordering::Relaxed);
+    }
+}
+
+/// An index at random, the likelier the shorter its queue, as in Kafka: the longest queue has weight 1.
+fn weighted_choice(queues: impl Iterator<Item = usize> + Clone) -> usize {
+    let longest = queues.clone().max().unwrap_or_default();
+    let weights = queues.map(|queued| longest + 1 - queued);
+    let mut ticket = fastrand::usize(..weights.clone().sum::<usize>());
+    for (index, weight) in weights.enumerate() {
+        if ticket < weight {
+            return index;
+        }
+        ticket -= weight;
+    }
+    unreachable!("the ticket is below the sum of the weights")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(partitions: i32) -> Topic {
+        let topic = Topic::new("t".into(), true);
+        topic.partitions.store(partitions, Ordering::Relaxed);
+        topic.led.lock().extend(0..partitions);
+        topic
+    }
+
+    #[test]
+    fn round_robin_takes_turns_among_partitions_with_a_leader() {
+        let topic = topic(4);
+        topic.led.lock().remove(2);
+        let turns: Vec<_> = (0..7).map(|_| topic.round_robin_partition()).collect();
+        assert_eq!(turns, [0, 1, 3, 0, 1, 3, 0]);
+    }
+
+    #[test]
+    fn the_sticky_partition_stays_until_its_bytes_are_used_up() {
+        const LIMIT: usize = 16_384;
+        let topic = topic(1_000_000);
+        let first = topic.sticky_partition();
+        topic.sticky.on_closed(first, LIMIT - 1, false, LIMIT);
+        topic.sticky.on_closed(first + 1, LIMIT, true, LIMIT);
+        assert_eq!(topic.sticky_partition(), first);
+        topic.sticky.on_closed(first, 1, false, LIMIT);
+        let second = topic.sticky_partition();
+        assert_ne!(second, first, "one chance in a million");
+        topic.sticky.on_closed(second, LIMIT - 90, true, LIMIT);
+        assert_ne!(topic.sticky_partition(), second, "a full batch ends it, too");
+    }
+
+    #[test]
+    fn the_sticky_partition_has_a_leader_and_exists() {
+        let topic = topic(3);
+        *topic.led.lock() = vec![1];
+        assert_eq!(topic.sticky_partition(), 1);
+        topic.partitions.store(1, Ordering::Relaxed);
+        *topic.led.lock() = vec![0];
+        assert_eq!(topic.sticky_partition(), 0);
+    }
+
+    #[test]
+    fn short_queues_are_chosen_more_often() {
+        fastrand::seed(7);
+        let mut chosen = [0; 3];
+        for _ in 0..6_000 {
+            chosen[weighted_choice([0, 3, 2].into_iter())] += 1;
+        }
+        // Weights 4, 1, 2 of 7.
+        assert!((3_200..3_700).contains(&chosen[0]), "{chosen:?}");
+        assert!((700..1_050).contains(&chosen[1]), "{chosen:?}");
+        assert_eq!(weighted_choice([5, 5].into_iter()) / 2, 0);
+    }
+}
