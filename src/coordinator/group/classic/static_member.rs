@@ -91,6 +91,7 @@ impl ClassicGroup {
         }
         // An older leader sees its former id as the leader's, takes itself for a follower and asks for its assignment.
         cx.reply(token, Reply::Join(response));
+        cx.cancel_session(&self.id, &old_member_id);
         cx.renew_session(&self.id, &member);
         cx.stage(
             &self.id,
