@@ -13,6 +13,9 @@ pub(super) const SESSION_MS: i64 = 10_000;
 pub(super) const REBALANCE_MS: i64 = 60_000;
 pub(super) const DELAY_MS: i64 = 3_000;
 
+/// The same for every shard, so that member ids are drawn again after a restart and have to be told apart.
+const SEED: u64 = 7;
+
 /// Plays the runtime: appends to a log, replays from it, releases replies. Checks every invariant after every event.
 pub(super) struct Harness {
     pub(super) shard: GroupShard,
@@ -32,7 +35,7 @@ impl Harness {
 
     pub(super) fn with_config(config: GroupConfig) -> Self {
         Self {
-            shard: GroupShard::new(config, 7),
+            shard: GroupShard::new(config, SEED),
             log: Vec::new(),
             now_ms: 1_700_000_000_000,
             fail_next: None,
@@ -44,7 +47,7 @@ impl Harness {
 
     /// A shard that has replayed this one's log and nothing else.
     pub(super) fn rebuilt(&self) -> GroupShard {
-        let mut shard = GroupShard::new(self.shard.environment.config.clone(), 8);
+        let mut shard = GroupShard::new(self.shard.environment.config.clone(), SEED);
         for (offset, record) in self.log.iter().enumerate() {
             shard.replay(offset as i64, &record.key, record.value.as_deref()).unwrap();
         }

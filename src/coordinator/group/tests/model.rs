@@ -26,6 +26,8 @@ enum Step {
         client: usize,
         other_topics: bool,
     },
+    /// Everybody joins, with a member id if need be, and waits for the generation to begin.
+    Gather,
     Sync {
         client: usize,
     },
@@ -62,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let client = || 0..CLIENTS;
     let step = prop_oneof![
         8 => (client(), prop::bool::weighted(0.1)).prop_map(|(client, other_topics)| Step::Join { client, other_topics }),
+        1 => Just(Step::Gather),
         8 => client().prop_map(|client| Step::Sync { client }),
         4 => client().prop_map(|client| Step::Heartbeat { client }),
         4 => (client(), 0..PARTITIONS, prop::bool::weighted(0.3))
@@ -131,19 +134,22 @@ impl Model {
     fn apply(&mut self, step: Step) {
         let loses_append = self.harness.fail_next.is_some();
         match step {
-            Step::Join { client, other_topics } => {
-                let mut request = self.clients[client].request.clone().unwrap_or_else(|| Self::first_request(client));
-                if other_topics {
-                    request.protocols[0].1 = subscription(&["t", "u"]);
+            Step::Join { client, other_topics } => self.join(client, other_topics),
+            Step::Gather => {
+                for client in (0..CLIENTS).chain(0..CLIENTS) {
+                    if self.clients[client].joining.is_none() {
+                        self.join(client, false);
+                        self.read_replies();
+                    }
                 }
-                self.clients[client].joining = Some(self.harness.join(&request));
-                self.clients[client].request = Some(request);
+                self.harness.advance(2 * DELAY_MS);
             }
             Step::Sync { client } => {
                 if let Some(joined) = &self.clients[client].joined {
                     let mut request = joined.sync_request();
+                    // An assignment says which leader made it. Followers hand one in too, which must go unheeded.
+                    request.assignments.push((joined.member_id.clone(), "".into()));
                     for (_, assignment) in &mut request.assignments {
-                        // An assignment that says which leader made it.
                         *assignment = joined.member_id.clone().into();
                     }
                     self.clients[client].syncing = Some(self.harness.sync(request));
@@ -188,6 +194,15 @@ impl Model {
         self.has_lost_appends |= loses_append && self.harness.fail_next.is_none();
         self.read_replies();
         self.check();
+    }
+
+    fn join(&mut self, client: usize, other_topics: bool) {
+        let mut request = self.clients[client].request.clone().unwrap_or_else(|| Self::first_request(client));
+        if other_topics {
+            request.protocols[0].1 = subscription(&["t", "u"]);
+        }
+        self.clients[client].joining = Some(self.harness.join(&request));
+        self.clients[client].request = Some(request);
     }
 
     fn restart(&mut self) {

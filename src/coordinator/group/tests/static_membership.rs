@@ -99,6 +99,22 @@ fn owned_partitions_do_not_count_as_other_wishes() {
     assert_eq!(harness.join_reply(token).generation_id, 1);
 }
 
+/// The leader decides between protocols with equal votes, under whatever member id.
+#[test]
+fn a_returning_static_leader_keeps_the_casting_vote() {
+    let preferring = |instance_id: &str, names: [&str; 2]| {
+        let protocols = names.map(|name| (name.to_owned(), subscription(&["t"])));
+        JoinGroupRequest { protocols: protocols.into(), ..static_member("g", instance_id) }
+    };
+    let mut harness = Harness::new();
+    let leader = preferring("z", ["range", "sticky"]);
+    harness.stable_group(&[leader.clone(), preferring("a", ["sticky", "range"])]);
+    assert_eq!(harness.shard.describe("g").protocol, "range");
+    let token = harness.join(&leader);
+    assert_eq!(harness.join_reply(token).generation_id, 1);
+    assert_eq!(harness.state("g"), "Stable");
+}
+
 #[test]
 fn a_static_member_that_returns_during_a_rebalance_is_the_one_that_counts() {
     let mut harness = Harness::new();

@@ -110,6 +110,17 @@ fn a_member_that_leaves_while_it_waits_is_answered() {
     assert_eq!(harness.sync_reply(waits).error, ErrorCode::UnknownMemberId);
 }
 
+#[test]
+fn an_assignment_from_a_follower_goes_unheeded() {
+    let mut harness = Harness::new();
+    let (leader, follower) = joined(&mut harness);
+    let assignments = vec![(follower.member_id.clone(), "everything".into())];
+    let waits = harness.sync(SyncGroupRequest { assignments, ..follower.sync_request() });
+    assert!(harness.is_waiting(waits));
+    harness.sync(leader.sync_request());
+    assert_eq!(harness.sync_reply(waits).assignment, assignment_of(&follower.member_id));
+}
+
 /// Strangers in an assignment are ignored, members without one get nothing.
 #[test]
 fn an_assignment_covers_the_members_and_nobody_else() {
