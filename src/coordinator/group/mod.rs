@@ -1,7 +1,7 @@
 //! The group coordinator: who reads which partitions, and how far they got.
 //!
 //! One [`GroupShard`] for each partition of `__consumer_offsets` keeps the groups whose id falls there
-//! ([`partition_for`]): their members by the classic protocol, drawn as a state machine in [`classic`], and their
+//! ([`partition_for()`]): their members by the classic protocol, drawn as a state machine in [`classic`], and their
 //! committed offsets.
 //!
 //! ```text
@@ -23,6 +23,10 @@
 //! 4. A commit is accepted from the present generation only; what is committed for a partition is what the last accepted
 //!    commit said.
 //! 5. What happens to one group concerns no other.
+//!
+//! Clients see what Kafka 4's coordinator shows them, except that a request replaced by a later one of its member is
+//! answered too, ties in electing leaders and protocols are broken in a fixed order, and a static member that returns
+//! with other topics rebalances its group (KAFKA-12759). Offsets do not expire, and are not committed in transactions.
 //!
 //! Time is an argument, in milliseconds that never go back. Randomness, for member ids, comes from a seed.
 

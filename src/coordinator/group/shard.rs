@@ -36,7 +36,8 @@ pub(crate) struct GroupShard {
 }
 
 impl GroupShard {
-    /// A shard without groups; `seed` makes its member ids.
+    /// A shard without groups. `seed` makes its member ids: another one each time a partition is loaded, so that ids of
+    /// members long gone do not come back.
     pub(crate) fn new(config: GroupConfig, seed: u64) -> Self {
         let environment = Environment { config, timers: Timers::default(), rng: fastrand::Rng::with_seed(seed) };
         Self { environment, groups: BTreeMap::new(), offsets: Offsets::default(), staged: None, last_replayed: None }

@@ -223,17 +223,18 @@ impl ClassicGroup {
 
     /// The assignor that most members prefer, of those that all of them support; of equals, the leader's favourite.
     pub(super) fn select_protocol<'a>(&self, members: impl Iterator<Item = &'a Member> + Clone) -> Option<String> {
-        let is_candidate = |name: &str| members.clone().all(|member| member.supports(name));
-        let vote =
-            |member: &'a Member| member.protocols.iter().map(|(name, _)| name.as_str()).find(|name| is_candidate(name));
+        let first = members.clone().next()?;
+        let names = |member: &'a Member| member.protocols.iter().map(|(name, _)| name.as_str());
+        let candidates: Vec<_> =
+            names(first).filter(|name| members.clone().all(|member| member.supports(name))).collect();
+        let vote = |member| names(member).find(|name| candidates.contains(name));
         let mut votes = BTreeMap::<&str, usize>::new();
         for choice in members.clone().filter_map(vote) {
             *votes.entry(choice).or_default() += 1;
         }
         let most = *votes.values().max()?;
-        let leader = members.clone().find(|member| self.is_leader(&member.id)).or_else(|| members.clone().next())?;
-        let favourite = leader.protocols.iter().find(|(name, _)| votes.get(name.as_str()) == Some(&most));
-        favourite.map(|(name, _)| name.clone())
+        let leader = members.clone().find(|member| self.is_leader(&member.id)).unwrap_or(first);
+        names(leader).find(|name| votes.get(name) == Some(&most)).map(str::to_owned)
     }
 
     /// Whether a member with these protocols fits the group.

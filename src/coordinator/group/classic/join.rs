@@ -50,7 +50,7 @@ impl ClassicGroup {
     }
 
     fn join_without_member_id(&mut self, cx: &mut Context<'_>, token: Token, request: JoinGroupRequest) {
-        let member_id = cx.new_member_id(request.group_instance_id.as_deref().unwrap_or(&request.client_id));
+        let member_id = self.unused_member_id(cx, request.group_instance_id.as_deref().unwrap_or(&request.client_id));
         let known = request.group_instance_id.as_deref().and_then(|instance_id| self.static_members.get(instance_id));
         if let Some(known) = known.cloned() {
             self.rejoin_as_static(cx, token, known, member_id, &request);
@@ -60,6 +60,16 @@ impl ClassicGroup {
             self.pending_joins.insert(member_id);
         } else {
             self.add_member(cx, token, member_id, request);
+        }
+    }
+
+    /// A shard that was loaded with the seed of the one before it draws the same ids once more.
+    fn unused_member_id(&self, cx: &mut Context<'_>, prefix: &str) -> Arc<str> {
+        loop {
+            let member_id = cx.new_member_id(prefix);
+            if !self.members.contains_key(&member_id) && !self.pending_joins.contains(&member_id) {
+                return member_id;
+            }
         }
     }
 

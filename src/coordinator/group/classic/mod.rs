@@ -31,6 +31,8 @@
 //!
 //! Time is an argument of every event; member ids come from the shard's seeded generator.
 
+#[cfg(test)]
+mod check;
 mod context;
 mod group;
 mod heartbeat;

@@ -47,8 +47,10 @@ impl ClassicGroup {
 
     /// Whether the group would agree on the same protocol and the member still asks for the same.
     fn keeps_assignment(&self, old: &Member, member: &Member) -> bool {
-        let members = self.members.values().map(|known| if known.id == old.id { member } else { known });
-        let selected = self.select_protocol(members);
+        // Under its old id, so that a leader keeps the casting vote.
+        let member = &Member { id: old.id.clone(), ..member.clone() };
+        let selected =
+            self.select_protocol(self.members.values().map(|known| if known.id == old.id { member } else { known }));
         let Some(protocol_name) = selected.filter(|name| self.protocol_name.as_ref() == Some(name)) else {
             return false;
         };
@@ -91,6 +93,7 @@ impl ClassicGroup {
         }
         // An older leader sees its former id as the leader's, takes itself for a follower and asks for its assignment.
         cx.reply(token, Reply::Join(response));
+        cx.cancel_session(&self.id, &old_member_id);
         cx.renew_session(&self.id, &member);
         cx.stage(
             &self.id,
