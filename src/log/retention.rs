@@ -23,8 +23,11 @@ impl<S: SegmentStore> Log<S> {
 
     /// Raises the log start to `before`; what lies below can no longer be read, and whole segments of it are freed.
     ///
-    /// Errors: `OFFSET_OUT_OF_RANGE` beyond the high watermark.
+    /// Errors: `OFFSET_OUT_OF_RANGE` beyond the high watermark, and for a negative offset.
     pub(crate) fn delete_records(&mut self, before: Offset, now_ms: i64) -> Result<(), LogError> {
+        if before < 0 {
+            return Err(self.out_of_range(before));
+        }
         if before > self.high_watermark {
             let (topic_partition, high_watermark) = (self.topic_partition.clone(), self.high_watermark);
             return Err(LogError::BeyondHighWatermark { topic_partition, offset: before, high_watermark });
