@@ -133,3 +133,73 @@ impl<S: SegmentStore> Log<S> {
         Ok(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::{EPOCH, NOW_MS, batch_at, log_with};
+
+    fn found(offset: Offset, timestamp: i64) -> Option<TimestampAndOffset> {
+        Some(TimestampAndOffset { offset, timestamp, leader_epoch: EPOCH })
+    }
+
+    /// Timestamps that do not ascend, over several segments, with an index entry for nearly every batch and with none.
+    fn logs() -> [Log; 2] {
+        [1, u32::MAX].map(|index_interval_bytes| {
+            let mut log = log_with(|config| {
+                (config.segment_bytes, config.index_interval_bytes) = (330, index_interval_bytes);
+            });
+            for timestamps in [&[50, 40, 60][..], &[10, 20], &[60, 5], &[70, 90, 80], &[30], &[90, 85], &[-1], &[95, 1]]
+            {
+                log.append(batch_at(timestamps)).unwrap();
+            }
+            assert!(log.segment_bases().len() > 2, "{:?}", log.segment_bases());
+            log.replicate_all();
+            log
+        })
+    }
+
+    #[test]
+    fn invariant_39_the_first_record_at_or_after_a_timestamp() {
+        for log in logs() {
+            let at = |timestamp| log.offset_for_timestamp(timestamp, log.log_end()).unwrap();
+            assert_eq!([0, 45, 50].map(at), [found(0, 50); 3]);
+            assert_eq!([51, 60].map(at), [found(2, 60); 2]);
+            assert_eq!([61, 70].map(at), [found(7, 70); 2]);
+            assert_eq!([71, 90].map(at), [found(8, 90); 2]);
+            assert_eq!([91, 95].map(at), [found(14, 95); 2]);
+            assert_eq!(at(96), None);
+        }
+    }
+
+    #[test]
+    fn invariant_39_deleted_and_invisible_records_do_not_count() {
+        for mut log in logs() {
+            // In the middle of the batch 7..10, and its record at 90 is gone.
+            log.delete_records(9, NOW_MS).unwrap();
+            let at = |timestamp, end| log.offset_for_timestamp(timestamp, end).unwrap();
+            assert_eq!(at(0, 16), found(9, 80));
+            assert_eq!(at(81, 16), found(11, 90));
+            assert_eq!(at(81, 11), None);
+            assert_eq!(log.max_timestamp(16).unwrap(), found(14, 95));
+            assert_eq!(log.max_timestamp(14).unwrap(), found(11, 90));
+            assert_eq!(log.max_timestamp(11).unwrap(), found(9, 80));
+            assert_eq!(log.max_timestamp(9).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn invariant_39_the_first_of_the_latest_records() {
+        for log in logs() {
+            assert_eq!(log.max_timestamp(16).unwrap(), found(14, 95));
+            assert_eq!(log.max_timestamp(14).unwrap(), found(8, 90));
+            assert_eq!(log.max_timestamp(7).unwrap(), found(2, 60));
+            assert_eq!(log.max_timestamp(2).unwrap(), found(0, 50));
+        }
+        let mut log = log_with(|_| {});
+        assert_eq!(log.max_timestamp(0).unwrap(), None);
+        log.append(batch_at(&[-1, -1])).unwrap();
+        assert_eq!(log.max_timestamp(2).unwrap(), None);
+        assert_eq!(log.offset_for_timestamp(0, 2).unwrap(), None);
+    }
+}

@@ -38,7 +38,7 @@ mod retention;
 mod segment;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod time_index;
 mod truncate;
 mod txn_index;

@@ -99,3 +99,128 @@ impl<S: SegmentStore> Log<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::log::testing::{CLIENT, EPOCH, NOW_MS, batch, batch_at, log_with, sequenced, transactional};
+    use crate::log::{AppendOrigin, Log};
+    use crate::record::{ControlRecord, EndTxnMarker};
+    use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId};
+
+    #[test]
+    fn whole_batches_are_dropped() {
+        let mut log = log_with(|config| config.segment_bytes = 300);
+        for count in [3, 1, 5, 2] {
+            log.append(batch(count)).unwrap();
+        }
+        log.maybe_increment_high_watermark(4);
+        let size = |counts: &[usize]| counts.iter().map(|&count| batch(count).size_in_bytes() as u64).sum::<u64>();
+        assert_eq!(log.truncate_to(20, NOW_MS), Ok(11));
+        assert_eq!(log.truncate_to(10, NOW_MS), Ok(9));
+        assert_eq!((log.all_bases(), log.size_in_bytes()), (vec![0, 3, 4], size(&[3, 1, 5])));
+        assert_eq!(log.truncate_to(4, NOW_MS), Ok(4));
+        assert_eq!((log.all_bases(), log.size_in_bytes()), (vec![0, 3], size(&[3, 1])));
+        assert_eq!(log.truncate_to(1, NOW_MS), Ok(0));
+        assert_eq!((log.high_watermark(), log.log_end(), log.size_in_bytes()), (0, 0, 0));
+        assert_eq!(log.append(batch(2)).unwrap().base_offset, 0);
+        assert_eq!(log.all_bases(), [0]);
+    }
+
+    #[test]
+    fn indexes_forget_what_is_dropped() {
+        let mut log = log_with(|config| config.index_interval_bytes = 1);
+        for timestamp in [10, 20, 90, 40] {
+            log.append(batch_at(&[timestamp])).unwrap();
+        }
+        log.truncate_to(2, NOW_MS).unwrap();
+        for timestamp in [30, 50] {
+            log.append(batch_at(&[timestamp])).unwrap();
+        }
+        let at = |timestamp| log.offset_for_timestamp(timestamp, 4).unwrap().map(|found| found.offset);
+        assert_eq!([5, 15, 25, 35, 55].map(at), [Some(0), Some(1), Some(2), Some(3), None]);
+        assert_eq!(log.max_timestamp(4).unwrap().unwrap().offset, 3);
+        assert_eq!(log.read_bases(3, usize::MAX, 4, false), [3]);
+    }
+
+    #[test]
+    fn the_log_start_does_not_fall_within_a_batch() {
+        let mut log = log_with(|_| {});
+        log.append(batch(10)).unwrap();
+        log.replicate_all();
+        log.delete_records(5, NOW_MS).unwrap();
+        assert_eq!(log.truncate_to(7, NOW_MS), Ok(5));
+        assert_eq!((log.log_start(), log.high_watermark(), log.log_end()), (5, 5, 5));
+        assert_eq!(log.append(batch(1)).unwrap().base_offset, 5);
+        assert_eq!(log.all_bases(), [5]);
+    }
+
+    #[test]
+    fn truncation_before_the_first_segment_begins_anew() {
+        let mut log = log_with(|config| config.segment_bytes = batch(1).size_in_bytes() as u32);
+        for _ in 0..3 {
+            log.append(sequenced(7, 0, log.log_end() as i32, 1)).unwrap();
+        }
+        log.replicate_all();
+        log.delete_records(2, NOW_MS).unwrap();
+        assert_eq!(log.truncate_to(1, NOW_MS), Ok(1));
+        assert_eq!((log.log_start(), log.high_watermark(), log.log_end()), (1, 1, 1));
+        assert_eq!((log.segment_bases(), log.producer_count(), log.latest_epoch()), (vec![1], 0, None));
+    }
+
+    #[test]
+    fn epochs_that_begin_behind_the_new_end_are_forgotten() {
+        let mut log = log_with(|_| {});
+        for epoch in [1, 4] {
+            log.append_as_leader(batch(2), LeaderEpoch(epoch), CLIENT, NOW_MS).unwrap();
+        }
+        log.assign_epoch_start(LeaderEpoch(6));
+        assert_eq!(log.end_offset_for_epoch(LeaderEpoch(2)), Some((LeaderEpoch(1), 2)));
+        log.truncate_to(4, NOW_MS).unwrap();
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)));
+        log.truncate_to(2, NOW_MS).unwrap();
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch(1)));
+        assert_eq!(log.end_offset_for_epoch(LeaderEpoch(1)), Some((LeaderEpoch(1), 2)));
+    }
+
+    #[test]
+    fn producer_state_is_what_the_remaining_batches_imply() {
+        let mut log = log_with(|config| config.segment_bytes = 300);
+        for sequence in 0..8 {
+            log.append(sequenced(7, 0, sequence, 1)).unwrap();
+        }
+        log.append(sequenced(8, 0, 0, 1)).unwrap(); // 8
+        log.append(sequenced(9, 0, 0, 1)).unwrap(); // 9
+        log.truncate_to(6, NOW_MS).unwrap();
+        assert_eq!(log.producer_count(), 1);
+        // Five batches are known again, though three of the last five are gone.
+        let info = log.append(sequenced(7, 0, 1, 1)).unwrap();
+        assert_eq!((info.base_offset, info.duplicate), (1, true));
+        assert_eq!(log.append(sequenced(7, 0, 6, 1)).unwrap().base_offset, 6);
+    }
+
+    #[test]
+    fn producers_untouched_by_it_keep_their_state_though_their_records_are_deleted() {
+        let mut log = log_with(|config| config.segment_bytes = batch(1).size_in_bytes() as u32);
+        log.append(sequenced(7, 0, 0, 1)).unwrap();
+        log.append(batch(1)).unwrap();
+        log.append(batch(1)).unwrap();
+        log.replicate_all();
+        log.delete_records(1, NOW_MS).unwrap();
+        log.truncate_to(2, NOW_MS).unwrap();
+        assert!(log.append(sequenced(7, 0, 0, 1)).unwrap().duplicate);
+    }
+
+    #[test]
+    fn a_transaction_whose_marker_is_dropped_is_open_again() {
+        let mut log: Log = log_with(|_| {});
+        log.append(transactional(7, 0, 0, 2)).unwrap();
+        let marker = EndTxnMarker { control: ControlRecord::Abort, coordinator_epoch: 0 };
+        let marker = marker.to_batch(NOW_MS, ProducerId(7), ProducerEpoch(0));
+        log.append_as_leader(marker, EPOCH, AppendOrigin::Coordinator, NOW_MS).unwrap();
+        assert_eq!(log.aborted_transactions(0, 3).len(), 1);
+        log.truncate_to(2, NOW_MS).unwrap();
+        log.replicate_all();
+        assert_eq!((log.last_stable_offset(), log.high_watermark()), (0, 2));
+        assert_eq!(log.aborted_transactions(0, 3), []);
+    }
+}

@@ -28,6 +28,8 @@ mod isr;
 mod leader;
 #[expect(clippy::module_inception, reason = "the noun is partition")]
 mod partition;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::PartitionError;
 pub(crate) use isr::IsrProposal;

@@ -12,15 +12,23 @@ const MAX_BODY_SIZE: usize = i32::MAX as usize - (BatchHeader::SIZE - BatchHeade
 const MAX_COMMON_PAYLOAD: usize = 8_000;
 
 /// The most that such a record takes beside key and value: length, attributes, deltas, lengths of key and value, count of
-/// headers; and eight bytes that are written at once where one or two are meant.
-const MAX_COMMON_OVERHEAD: usize = 2 + 1 + 2 + 2 + 2 + 2 + 1 + 8;
+/// headers; and what [`Window::short`] writes beyond the last of them.
+const MAX_COMMON_OVERHEAD: usize = 2 + 1 + 2 + 2 + 2 + 2 + 1 + size_of::<u64>();
+
+/// By how much the writable part of a block grows. It is zeroed first, so it should still be in the nearest cache when
+/// the records arrive.
+const GROWTH: usize = 4 << 10;
 
 /// An open batch. Records are encoded straight into the block that becomes the batch's body: the one payload copy.
 ///
 /// The first record's timestamp becomes the batch's base timestamp; the others are deltas from it, and may be negative.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
+    /// Its buffer is longer than what was written, so that records are written to plain slices: see
+    /// [`BatchBuilder::window`].
     block: Block,
+    /// Bytes of the body so far.
+    written: usize,
     /// Bytes that the body may take.
     limit: usize,
     count: u32,
@@ -44,7 +52,7 @@ impl BatchBuilder {
     /// An empty batch whose body may take up the block's capacity.
     pub(crate) fn new(block: Block) -> Self {
         let limit = block.capacity().min(MAX_BODY_SIZE);
-        Self { block, limit, count: 0, base_timestamp: NO_TIMESTAMP, max_timestamp: NO_TIMESTAMP }
+        Self { block, written: 0, limit, count: 0, base_timestamp: NO_TIMESTAMP, max_timestamp: NO_TIMESTAMP }
     }
 
     /// Bytes that a lone record would take in the body (an upper bound: as if its deltas were as large as they get).
@@ -75,24 +83,72 @@ impl BatchBuilder {
         // Wrapping, as in Kafka: the reader adds the delta the same way, so even the extremes round-trip.
         let timestamp_delta = varint::zigzag64(timestamp.wrapping_sub(base_timestamp));
         let offset_delta = index << 1;
-        let output = self.block.buffer();
-        let room = self.limit - output.len();
-
         let payload = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         let common = headers.len() == 0
             && payload <= MAX_COMMON_PAYLOAD
             && timestamp_delta | u64::from(offset_delta) < Short::LIMIT
-            && payload + MAX_COMMON_OVERHEAD <= room;
-        if common {
-            append_common(output, timestamp_delta, offset_delta, key, value);
-        } else if !append_any(output, room, timestamp_delta, offset_delta, key, value, headers) {
-            return None;
-        }
+            && payload + MAX_COMMON_OVERHEAD <= self.limit - self.written;
+        self.written += if common {
+            let window = self.window(payload + MAX_COMMON_OVERHEAD);
+            append_common(window, timestamp_delta, offset_delta, key, value)
+        } else {
+            self.append_any(timestamp_delta, offset_delta, key, value, headers)?
+        };
 
         self.base_timestamp = base_timestamp;
         self.max_timestamp = if index == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
         self.count = index + 1;
         Some(index)
+    }
+
+    /// Encodes any record, and returns its size. `None` where there is no room for it.
+    #[inline(never)]
+    fn append_any<'h>(
+        &mut self,
+        timestamp_delta: u64,
+        offset_delta: u32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+    ) -> Option<usize> {
+        let headers_count = headers.len();
+        let record = 1
+            + varint::size_of_u64(timestamp_delta)
+            + varint::size_of_u32(offset_delta)
+            + size_of_nullable(key)
+            + size_of_nullable(value)
+            + size_of_length(headers_count)
+            + headers.clone().map(size_of_header).sum::<usize>();
+        let size = size_of_length(record) + record;
+        // The limit fits an i32, so past this check every length in the record does.
+        if size > self.limit - self.written {
+            return None;
+        }
+        let mut window = self.window(size);
+        window.varint(zigzag_length(record).into());
+        window.byte(0);
+        window.varint(timestamp_delta);
+        window.varint(offset_delta.into());
+        window.nullable(key);
+        window.nullable(value);
+        window.varint(zigzag_length(headers_count).into());
+        for (key, value) in headers {
+            window.nullable(Some(key.as_bytes()));
+            window.nullable(value);
+        }
+        debug_assert_eq!(window.written, size);
+        Some(size)
+    }
+
+    /// The next bytes of the block, at least as many as asked for, which the caller has made sure to be there.
+    #[inline(always)]
+    fn window(&mut self, size: usize) -> Window<'_> {
+        let buffer = self.block.buffer();
+        let needed = self.written + size;
+        if needed > buffer.len() {
+            grow(buffer, needed, self.limit);
+        }
+        Window { bytes: &mut buffer[self.written..], written: 0 }
     }
 
     /// Records so far.
@@ -104,16 +160,17 @@ impl BatchBuilder {
     /// Bytes so far, header included.
     #[inline]
     pub(crate) fn size_in_bytes(&self) -> usize {
-        BatchHeader::SIZE + self.block.as_slice().len()
+        BatchHeader::SIZE + self.written
     }
 
     /// Ends the batch. Base offset 0 and leader epoch -1 until a leader assigns them.
     ///
     /// Fails where the codec is not compiled in, and for a batch without records, which Kafka does not take either.
-    pub(crate) fn seal(self, options: SealOptions) -> Result<RecordBatch, RecordError> {
+    pub(crate) fn seal(mut self, options: SealOptions) -> Result<RecordBatch, RecordError> {
         if self.count == 0 {
             return Err(RecordError::Malformed("batch without records"));
         }
+        self.block.buffer().truncate(self.written);
         let body = match options.compression {
             CompressionType::None => self.block.freeze(),
             codec => compression::compress(codec, options.compression_level, self.block.as_slice())?,
@@ -142,80 +199,76 @@ impl BatchBuilder {
 }
 
 /// Encodes a record without headers whose varints have one or two bytes each, for speed: they are put together in
-/// registers and written whole. The caller has made sure of room for [`MAX_COMMON_OVERHEAD`] bytes beside key and value.
+/// registers and written whole. Returns its size. There must be room for [`MAX_COMMON_OVERHEAD`] beside key and value.
 #[inline(always)]
 fn append_common(
-    output: &mut Vec<u8>,
+    mut window: Window<'_>,
     timestamp_delta: u64,
     offset_delta: u32,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-) {
+) -> usize {
     let attributes = Short::new(0);
     let deltas = attributes.then(Short::new(timestamp_delta)).then(Short::new(offset_delta.into()));
     let key_length = Short::new(zigzag_nullable_length(key).into());
     let value_length = Short::new(zigzag_nullable_length(value).into());
     let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
     let record = deltas.size + key_length.size + key.len() + value_length.size + value.len() + 1;
-    write_short(output, Short::new(zigzag_length(record).into()).then(deltas));
-    write_short(output, key_length);
-    output.extend_from_slice(key);
-    write_short(output, value_length);
-    output.extend_from_slice(value);
-    output.push(0);
+    window.short(Short::new(zigzag_length(record).into()).then(deltas));
+    window.short(key_length);
+    window.slice(key);
+    window.short(value_length);
+    window.slice(value);
+    window.byte(0);
+    window.written
 }
 
-#[inline(always)]
-fn write_short(output: &mut Vec<u8>, short: Short) {
-    let end = output.len() + short.size;
-    // All eight bytes, because a copy of constant size is a single store.
-    output.extend_from_slice(&short.bits.to_le_bytes());
-    output.truncate(end);
+#[cold]
+fn grow(buffer: &mut Vec<u8>, needed: usize, limit: usize) {
+    let length = (buffer.len() + GROWTH).max(needed).min(limit);
+    debug_assert!(needed <= length && length <= buffer.capacity());
+    buffer.resize(length, 0);
 }
 
-/// Encodes any record. Returns false, and has written nothing, where it takes more than `room`.
-#[inline(never)]
-fn append_any<'h>(
-    output: &mut Vec<u8>,
-    room: usize,
-    timestamp_delta: u64,
-    offset_delta: u32,
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
-) -> bool {
-    let headers_count = headers.len();
-    let record = 1
-        + varint::size_of_u64(timestamp_delta)
-        + varint::size_of_u32(offset_delta)
-        + size_of_nullable(key)
-        + size_of_nullable(value)
-        + size_of_length(headers_count)
-        + headers.clone().map(size_of_header).sum::<usize>();
-    let size = size_of_length(record) + record;
-    // A body's limit fits an i32, so past this check every length in the record does.
-    if size > room {
-        return false;
+/// Where the next record goes.
+struct Window<'a> {
+    bytes: &'a mut [u8],
+    written: usize,
+}
+
+impl Window<'_> {
+    #[inline(always)]
+    fn slice(&mut self, bytes: &[u8]) {
+        self.bytes[self.written..][..bytes.len()].copy_from_slice(bytes);
+        self.written += bytes.len();
     }
-    let start = output.len();
-    varint::write_u32(output, zigzag_length(record));
-    output.push(0);
-    varint::write_u64(output, timestamp_delta);
-    varint::write_u32(output, offset_delta);
-    write_nullable(output, key);
-    write_nullable(output, value);
-    varint::write_u32(output, zigzag_length(headers_count));
-    for (key, value) in headers {
-        write_nullable(output, Some(key.as_bytes()));
-        write_nullable(output, value);
-    }
-    debug_assert_eq!(output.len() - start, size);
-    true
-}
 
-fn write_nullable(output: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    varint::write_u32(output, zigzag_nullable_length(bytes));
-    output.extend_from_slice(bytes.unwrap_or_default());
+    #[inline(always)]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.written] = byte;
+        self.written += 1;
+    }
+
+    /// Writes all eight bytes, because a copy of constant size is a single store; what comes next overwrites the rest.
+    #[inline(always)]
+    fn short(&mut self, short: Short) {
+        let bytes = short.bits.to_le_bytes();
+        self.bytes[self.written..][..bytes.len()].copy_from_slice(&bytes);
+        self.written += short.size;
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    fn nullable(&mut self, bytes: Option<&[u8]>) {
+        self.varint(zigzag_nullable_length(bytes).into());
+        self.slice(bytes.unwrap_or_default());
+    }
 }
 
 #[inline]

@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
     /// The common case, for speed: no headers, less than 8 KiB, deltas of one or two bytes, more records behind it.
     /// `None` for all others, malformed ones among them. Agrees with [`Fields::parse`] wherever it returns something.
     #[inline(always)]
-    pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, usize)> {
         let mut prefix = ShortReader::new(input)?;
         let length = prefix.read()?;
         let start = prefix.size();
@@ -95,8 +95,8 @@ impl<'a> Fields<'a> {
         if length & 1 != 0 {
             return None;
         }
-        let (record, rest) = input.split_at_checked(start + (length >> 1) as usize)?;
-        let mut record = record.get(prefix.size()..)?;
+        let size = start + (length >> 1) as usize;
+        let mut record = input.get(prefix.size()..size)?;
         let key = nullable_bytes(&mut record)?;
         let value = nullable_bytes(&mut record)?;
         if !matches!(*record, [0]) {
@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
             headers: &[],
             headers_count: 0,
         };
-        Some((fields, rest))
+        Some((fields, size))
     }
 
     /// Parses the record at the front of `input` and moves past it. The error says what is wrong with the record.

@@ -16,6 +16,8 @@
 mod entry;
 mod error;
 mod manager;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use entry::{BatchMetadata, ProducerStateEntry};
 pub(crate) use error::ProducerStateError;

@@ -7,22 +7,21 @@ use crate::log::store::SegmentStore;
 use crate::record::RecordBatch;
 use crate::types::Offset;
 
-/// How many batches of a deleted segment each append frees. With 2, a deleted segment is gone before a new one of the
-/// same number of batches is half full.
-const FREED_PER_APPEND: usize = 2;
-
 /// Batches in memory. Nothing fails.
 ///
-/// A deleted segment is not freed at once but a little with each append: bodies return to their producers' pool at the
-/// pace at which producers draw new ones, so a log under size retention neither overflows the pool (blocks that it has
-/// no room for go back to the operating system, and fresh pages cost more than the copy into them) nor stalls an
-/// append for as long as it takes to drop a segment. At most one deleted segment is held that way.
+/// A deleted segment is not freed at once, but each append frees as many of its bytes as are appended: bodies return to
+/// their producers' pool at the pace at which producers draw new ones. So a log under size retention neither overflows
+/// the pool (blocks that it has no room for go back to the operating system, and fresh pages cost more than the copy
+/// into them) nor stalls an append for as long as it takes to drop a segment. At most one deleted segment is held that
+/// way, besides what [`SegmentStore::reclaim`] is called for.
 ///
 /// The vectors of a freed segment serve the next one.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     /// Deleted and not quite freed.
     dead: Option<MemorySegment>,
+    /// Bytes that were appended since the last batch was freed.
+    appended: usize,
     /// Empty, with capacity: a roll needs one at a time, and retention at each roll returns one at a time.
     spare: Option<MemorySegment>,
 }
@@ -37,19 +36,22 @@ pub(crate) struct MemorySegment {
 }
 
 impl MemoryStore {
-    fn free_some(&mut self) {
-        if let Some(mut dead) = self.dead.take() {
-            let left = dead.batches.len().saturating_sub(FREED_PER_APPEND);
-            dead.batches.truncate(left);
-            if left > 0 {
-                self.dead = Some(dead);
-            } else {
-                self.keep_spare(dead);
-            }
+    /// Frees as much of the deleted segment as was appended meanwhile.
+    fn free_some(&mut self, appended: usize) {
+        let Some(dead) = &mut self.dead else {
+            return;
+        };
+        self.appended += appended;
+        while let Some(batch) = dead.batches.pop_if(|batch| batch.size_in_bytes() <= self.appended) {
+            self.appended -= batch.size_in_bytes();
+        }
+        if dead.batches.is_empty() {
+            self.free_all();
         }
     }
 
     fn free_all(&mut self) {
+        self.appended = 0;
         if let Some(mut dead) = self.dead.take() {
             dead.batches.clear();
             self.keep_spare(dead);
@@ -75,7 +77,7 @@ impl SegmentStore for MemoryStore {
     #[inline]
     fn append(&mut self, segment: &mut MemorySegment, batch: RecordBatch) -> io::Result<()> {
         if self.dead.is_some() {
-            self.free_some();
+            self.free_some(batch.size_in_bytes());
         }
         segment.positions.push(segment.size);
         segment.size += batch.size_in_bytes() as u32;
@@ -116,5 +118,63 @@ impl SegmentStore for MemoryStore {
     fn reclaim(&mut self) -> io::Result<()> {
         self.free_all();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::testing::batch;
+
+    fn positions(store: &MemoryStore, segment: &MemorySegment, from: u32) -> Vec<u32> {
+        let mut found = Vec::new();
+        store
+            .scan(segment, from, |position, _| {
+                found.push(position);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn positions_are_bytes_from_the_segments_start() {
+        let mut store = MemoryStore::default();
+        let mut segment = store.create(0).unwrap();
+        let sizes = [3, 1, 2].map(|count| {
+            store.append(&mut segment, batch(count)).unwrap();
+            batch(count).size_in_bytes() as u32
+        });
+        let begins = [0, sizes[0], sizes[0] + sizes[1]];
+        assert_eq!(positions(&store, &segment, 0), begins);
+        assert_eq!(positions(&store, &segment, begins[1]), begins[1..]);
+        assert_eq!(positions(&store, &segment, sizes.iter().sum()), []);
+        store.truncate(&mut segment, begins[1]).unwrap();
+        assert_eq!(positions(&store, &segment, 0), begins[..1]);
+        store.append(&mut segment, batch(5)).unwrap();
+        assert_eq!(positions(&store, &segment, 0), begins[..2]);
+    }
+
+    #[test]
+    fn a_deleted_segment_is_freed_at_the_pace_of_appends_and_serves_again() {
+        let mut store = MemoryStore::default();
+        let mut old = store.create(0).unwrap();
+        for _ in 0..4 {
+            store.append(&mut old, batch(1)).unwrap();
+        }
+        let memory = old.batches.as_ptr();
+        store.delete(old).unwrap();
+        let mut new = store.create(4).unwrap();
+        let held: Vec<_> = (0..4)
+            .map(|_| {
+                store.append(&mut new, batch(1)).unwrap();
+                store.dead.as_ref().map(|dead| dead.batches.len())
+            })
+            .collect();
+        assert_eq!(held, [Some(3), Some(2), Some(1), None]);
+        assert_eq!(store.create(8).unwrap().batches.as_ptr(), memory);
+        store.delete(new).unwrap();
+        store.reclaim().unwrap();
+        assert!(store.dead.is_none());
     }
 }

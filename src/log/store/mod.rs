@@ -44,3 +44,59 @@ pub(crate) trait SegmentStore: fmt::Debug {
     /// Frees all that deleted segments still hold.
     fn reclaim(&mut self) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::LogConfig;
+    use crate::error::ErrorCode;
+    use crate::log::testing::{CLIENT, EPOCH, NOW_MS, batch, orders};
+    use crate::log::{Log, LogError};
+
+    /// Memory with room for so many batches.
+    #[derive(Debug)]
+    struct SmallStore(MemoryStore, usize);
+
+    impl SegmentStore for SmallStore {
+        type Segment = <MemoryStore as SegmentStore>::Segment;
+
+        fn create(&mut self, base_offset: Offset) -> io::Result<Self::Segment> {
+            self.0.create(base_offset)
+        }
+        fn append(&mut self, segment: &mut Self::Segment, batch: RecordBatch) -> io::Result<()> {
+            self.1 = self.1.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+            self.0.append(segment, batch)
+        }
+        fn scan(
+            &self,
+            segment: &Self::Segment,
+            position: u32,
+            visit: impl FnMut(u32, &RecordBatch) -> ControlFlow<()>,
+        ) -> io::Result<()> {
+            self.0.scan(segment, position, visit)
+        }
+        fn truncate(&mut self, segment: &mut Self::Segment, position: u32) -> io::Result<()> {
+            self.0.truncate(segment, position)
+        }
+        fn delete(&mut self, segment: Self::Segment) -> io::Result<()> {
+            self.0.delete(segment)
+        }
+        fn reclaim(&mut self) -> io::Result<()> {
+            self.0.reclaim()
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_is_a_storage_error() {
+        let store = SmallStore(MemoryStore::default(), 2);
+        let mut log = Log::open(orders(), Arc::new(LogConfig::default()), store, NOW_MS).unwrap();
+        for _ in 0..2 {
+            log.append_as_leader(batch(1), EPOCH, CLIENT, NOW_MS).unwrap();
+        }
+        let error = log.append_as_leader(batch(1), EPOCH, CLIENT, NOW_MS).unwrap_err();
+        assert_eq!(error, LogError::Storage { topic_partition: orders(), kind: io::ErrorKind::StorageFull });
+        assert_eq!((error.code(), log.log_end()), (ErrorCode::KafkaStorageError, 2));
+    }
+}
