@@ -58,10 +58,7 @@ pub mod types;
 mod util;
 
 pub use client::admin::{Admin, NewTopic};
-pub use client::producer::{
-    Delivery, Partitioner, Partitioning, Payload, Producer, ProducerConfig, ProducerRecord, RecordHeader,
-    RecordMetadata, SendError,
-};
+pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
@@ -73,6 +70,11 @@ pub mod admin {
         ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
         MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
     };
+}
+
+/// Sending records: what surrounds the [`Producer`].
+pub mod producer {
+    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

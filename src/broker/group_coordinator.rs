@@ -28,12 +28,16 @@ use crate::util::wake_list::WakeList;
 /// The name of the topic that holds groups and committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
+/// How many due timers one request may settle before it leaves the rest to the driver, which yields in between.
+const MAX_STEPS: usize = 100;
+
 /// The group coordinator of one broker.
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
     clock: Clock,
     config: GroupConfig,
-    seed: u64,
+    /// Of the next shard to load: each gets its own, so that member ids are never handed out again.
+    next_seed: AtomicU64,
     next_token: AtomicU64,
     /// One per partition of `__consumer_offsets` that this broker leads, by index. Empty until the topic exists.
     shards: RwLock<Vec<Arc<Shard>>>,
@@ -63,7 +67,7 @@ impl GroupCoordinator {
         seed: u64,
         timers_changed: Arc<tokio::sync::Notify>,
     ) -> Self {
-        Self { clock, config, seed, next_token: AtomicU64::new(0), shards: RwLock::default(), timers_changed }
+        Self { clock, config, next_seed: AtomicU64::new(seed), next_token: AtomicU64::new(0), shards: RwLock::default(), timers_changed }
     }
 
     /// Whether the offsets topic's partitions are loaded.
@@ -79,8 +83,9 @@ impl GroupCoordinator {
             return Ok(());
         }
         let mut loaded = Vec::with_capacity(partitions.len());
-        for (index, partition) in partitions.into_iter().enumerate() {
-            let mut machine = GroupShard::new(self.config.clone(), self.seed.wrapping_add(index as u64));
+        for partition in partitions {
+            let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
+            let mut machine = GroupShard::new(self.config.clone(), seed);
             replay_log(&partition, &mut machine)?;
             machine.on_loaded(self.clock.now_ms());
             let state = ShardState { machine, pending: HashMap::new(), announced: None };
@@ -257,7 +262,7 @@ impl GroupCoordinator {
         for shard in &shards {
             let due = shard.state.lock().machine.poll_timeout().is_some_and(|deadline| deadline <= now_ms);
             if due {
-                self.run(shard, None, |machine, now_ms| machine.handle_timeout(now_ms));
+                self.run(shard, None, |_, _| Outcome::default());
             }
         }
     }
@@ -296,8 +301,17 @@ impl GroupCoordinator {
             state.pending.insert(token, sender);
         }
         let outcome = handle(&mut state.machine, now_ms);
-        let (replies, awaited) = shard.commit(&mut state, outcome, now_ms, &mut wakes);
-        let replies = state.take_waiting(replies);
+        let mut answers = vec![shard.commit(&mut state, outcome, now_ms, &mut wakes)];
+        // What is due at once, such as a rebalance without an initial delay, need not wait for the driver.
+        for _ in 0..MAX_STEPS {
+            if state.machine.poll_timeout().is_none_or(|deadline| deadline > now_ms) {
+                break;
+            }
+            let outcome = state.machine.handle_timeout(now_ms);
+            answers.push(shard.commit(&mut state, outcome, now_ms, &mut wakes));
+        }
+        let answers: Vec<_> =
+            answers.into_iter().map(|(replies, awaited)| (state.take_waiting(replies), awaited)).collect();
         let deadline = state.machine.poll_timeout();
         let sooner = deadline.is_some_and(|deadline| state.announced.is_none_or(|announced| deadline < announced));
         drop(state);
@@ -305,9 +319,11 @@ impl GroupCoordinator {
         if sooner {
             self.timers_changed.notify_one();
         }
-        match awaited {
-            None => release(replies),
-            Some(required_offset) => shard.release_when_committed(required_offset, replies),
+        for (replies, awaited) in answers {
+            match awaited {
+                None => release(replies),
+                Some(required_offset) => shard.release_when_committed(required_offset, replies),
+            }
         }
     }
 }

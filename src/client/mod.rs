@@ -3,3 +3,23 @@
 pub(crate) mod admin;
 pub(crate) mod consumer;
 pub(crate) mod producer;
+
+use crate::client::admin::Admin;
+use crate::client::producer::{Producer, ProducerConfig};
+use crate::cluster::Cluster;
+use crate::error::Result;
+
+impl Cluster {
+    /// Administration: topics, groups, offsets.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
+    /// A producer on this cluster.
+    ///
+    /// # Errors
+    /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime.
+    pub fn producer(&self, config: ProducerConfig) -> Result<Producer> {
+        Producer::new(self.clone(), config)
+    }
+}

@@ -22,7 +22,8 @@ pub(crate) struct BrokerConfig {
     pub(crate) delete_topic_enable: bool,
     /// `log.retention.check.interval.ms`, 5 minutes.
     pub(crate) log_retention_check_interval_ms: i64,
-    /// `group.initial.rebalance.delay.ms`, 3 s: how long a group's first rebalance waits for more members.
+    /// `group.initial.rebalance.delay.ms`: how long a group's first rebalance waits for more members. 0, as Kafka's own
+    /// `server.properties` sets it for development and tests, where Kafka's built-in default is 3 s.
     pub(crate) group_initial_rebalance_delay_ms: i32,
     /// `group.min.session.timeout.ms`, 6 s.
     pub(crate) group_min_session_timeout_ms: i32,
@@ -49,7 +50,7 @@ impl Default for BrokerConfig {
             default_replication_factor: 1,
             delete_topic_enable: true,
             log_retention_check_interval_ms: 5 * 60 * 1000,
-            group_initial_rebalance_delay_ms: 3000,
+            group_initial_rebalance_delay_ms: 0,
             group_min_session_timeout_ms: 6000,
             group_max_session_timeout_ms: 30 * 60 * 1000,
             group_max_size: i32::MAX,
