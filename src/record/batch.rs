@@ -144,17 +144,7 @@ impl RecordBatch {
     pub fn records(&self) -> Result<Records, RecordError> {
         let body = self.decompressed_body(Self::MAX_DECOMPRESSED_SIZE)?;
         check_count(&self.header, body.len())?;
-        Ok(Records {
-            body,
-            position: 0,
-            remaining: self.header.records_count() as u32,
-            base_offset: self.header.base_offset(),
-            last_delta: -1,
-            max_delta: self.header.last_offset_delta(),
-            base_timestamp: self.header.base_timestamp(),
-            append_timestamp: (self.header.timestamp_type() == TimestampType::LogAppendTime)
-                .then(|| self.header.max_timestamp()),
-        })
+        Ok(Records { body, cursor: Cursor::new(&self.header) })
     }
 }
 
@@ -201,6 +191,97 @@ fn check_count(header: &BatchHeader, body_size: usize) -> Result<(), RecordError
 pub struct Records {
     /// Uncompressed.
     body: Bytes,
+    cursor: Cursor,
+}
+
+impl Records {
+    /// Records not yet yielded.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.cursor.remaining as usize
+    }
+
+    /// Passes over records below `offset` without parsing more than their lengths and offset deltas.
+    pub(crate) fn skip_to(&mut self, offset: Offset) -> Result<(), RecordError> {
+        let Self { body, cursor } = self;
+        while cursor.remaining > 0 {
+            let mut rest = &body[cursor.position..];
+            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
+            let (_, delta) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
+            if cursor.base_offset + i64::from(delta) >= offset {
+                break;
+            }
+            if delta <= cursor.last_delta || delta > cursor.max_delta {
+                return Err(RecordError::Malformed(WRONG_DELTA));
+            }
+            cursor.last_delta = delta;
+            cursor.position = body.len() - rest.len();
+            cursor.remaining -= 1;
+        }
+        Ok(())
+    }
+
+    /// Splits off up to `count` records: returns a cursor that ends after them, while `self` goes on behind them.
+    pub(crate) fn split_off_front(&mut self, count: usize) -> Result<Self, RecordError> {
+        let Self { body, cursor } = self;
+        let count = cursor.remaining.min(u32::try_from(count).unwrap_or(u32::MAX));
+        let mut rest = &body[cursor.position..];
+        for _ in 0..count {
+            split_record(&mut rest).map_err(RecordError::Malformed)?;
+        }
+        // Bytes behind the last record are an error of the cursor that reaches them.
+        let end = if count == cursor.remaining { body.len() } else { body.len() - rest.len() };
+        let front = Self { body: body.slice(..end), cursor: Cursor { remaining: count, ..*cursor } };
+        cursor.position = end;
+        cursor.remaining -= count;
+        // Ascending deltas: behind `count` records lie only those that are larger by at least as much.
+        cursor.last_delta = cursor.last_delta.saturating_add(count as i32);
+        Ok(front)
+    }
+
+    /// Offset of the next record, if there is one and it is well-formed that far.
+    pub(crate) fn next_offset(&self) -> Option<Offset> {
+        if self.cursor.remaining == 0 {
+            return None;
+        }
+        let mut record = split_record(&mut &self.body[self.cursor.position..]).ok()?;
+        let (_, delta) = parse_deltas(&mut record).ok()?;
+        Some(self.cursor.base_offset + i64::from(delta))
+    }
+
+    /// The next record, borrowing from the shared body, with no reference count touched.
+    #[inline]
+    pub fn next_record(&mut self) -> Option<Result<Record<'_>, RecordError>> {
+        self.cursor.next(&self.body)
+    }
+
+    /// The records not yet yielded, again from here each time: the form that consumers use. No reference count is
+    /// touched.
+    #[inline]
+    pub(crate) fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter { body: &self.body, cursor: self.cursor }
+    }
+}
+
+/// Iterates over [`Records`] without using them up.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordsIter<'a> {
+    body: &'a Bytes,
+    cursor: Cursor,
+}
+
+impl<'a> Iterator for RecordsIter<'a> {
+    type Item = Result<Record<'a>, RecordError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cursor.next(self.body)
+    }
+}
+
+/// Where a reader stands in a body, and what it needs of the header.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
     position: usize,
     /// Records not yet yielded.
     remaining: u32,
@@ -214,66 +295,33 @@ pub struct Records {
     append_timestamp: Option<i64>,
 }
 
-impl Records {
-    /// Records not yet yielded.
-    #[inline]
-    pub fn remaining(&self) -> usize {
-        self.remaining as usize
-    }
-
-    /// Passes over records below `offset` without parsing more than their lengths and offset deltas.
-    pub(crate) fn skip_to(&mut self, offset: Offset) -> Result<(), RecordError> {
-        while self.remaining > 0 {
-            let mut rest = &self.body[self.position..];
-            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
-            let (_, delta) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
-            if self.base_offset + i64::from(delta) >= offset {
-                break;
-            }
-            if delta <= self.last_delta || delta > self.max_delta {
-                return Err(RecordError::Malformed(WRONG_DELTA));
-            }
-            self.last_delta = delta;
-            self.position = self.body.len() - rest.len();
-            self.remaining -= 1;
+impl Cursor {
+    fn new(header: &BatchHeader) -> Self {
+        Self {
+            position: 0,
+            remaining: header.records_count() as u32,
+            base_offset: header.base_offset(),
+            last_delta: -1,
+            max_delta: header.last_offset_delta(),
+            base_timestamp: header.base_timestamp(),
+            append_timestamp: (header.timestamp_type() == TimestampType::LogAppendTime).then(|| header.max_timestamp()),
         }
-        Ok(())
     }
 
-    /// Splits off up to `count` records: returns a cursor that ends after them, while `self` goes on behind them.
-    pub(crate) fn split_off_front(&mut self, count: usize) -> Result<Self, RecordError> {
-        let count = self.remaining.min(u32::try_from(count).unwrap_or(u32::MAX));
-        let mut rest = &self.body[self.position..];
-        for _ in 0..count {
-            split_record(&mut rest).map_err(RecordError::Malformed)?;
-        }
-        // Bytes behind the last record are an error of the cursor that reaches them.
-        let end = if count == self.remaining { self.body.len() } else { self.body.len() - rest.len() };
-        let front = Self { body: self.body.slice(..end), remaining: count, ..self.clone() };
-        self.position = end;
-        self.remaining -= count;
-        // Ascending deltas: behind `count` records lie only those that are larger by at least as much.
-        self.last_delta = self.last_delta.saturating_add(count as i32);
-        Ok(front)
-    }
-
-    /// The next record, borrowing from the shared body: the form that consumers use, with no reference count touched.
     #[inline]
-    pub fn next_record(&mut self) -> Option<Result<Record<'_>, RecordError>> {
-        let Self { body, position, remaining, .. } = self;
-        let body = &*body;
-        if *remaining == 0 && *position == body.len() {
+    fn next<'a>(&mut self, body: &'a Bytes) -> Option<Result<Record<'a>, RecordError>> {
+        if self.remaining == 0 && self.position == body.len() {
             return None;
         }
-        let mut rest = &body[*position..];
-        let parsed = match *remaining {
+        let mut rest = &body[self.position..];
+        let parsed = match self.remaining {
             0 => Err("bytes after the last record"),
             _ => Fields::parse(&mut rest),
         };
         match parsed {
             Ok(fields) if fields.offset_delta > self.last_delta && fields.offset_delta <= self.max_delta => {
-                *position = body.len() - rest.len();
-                *remaining -= 1;
+                self.position = body.len() - rest.len();
+                self.remaining -= 1;
                 self.last_delta = fields.offset_delta;
                 let timestamp = match self.append_timestamp {
                     None => self.base_timestamp.wrapping_add(fields.timestamp_delta),
@@ -282,8 +330,8 @@ impl Records {
                 Some(Ok(Record { body, offset: self.base_offset + i64::from(fields.offset_delta), timestamp, fields }))
             }
             parsed => {
-                *position = body.len();
-                *remaining = 0;
+                self.position = body.len();
+                self.remaining = 0;
                 Some(Err(RecordError::Malformed(parsed.err().unwrap_or(WRONG_DELTA))))
             }
         }

@@ -14,6 +14,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use batch::RecordsIter;
 pub use batch::{RecordBatch, Records};
 pub(crate) use builder::{BatchBuilder, SealOptions};
 pub use control::ControlRecord;
