@@ -1,7 +1,7 @@
 //! Kafka's semantics as an embeddable Rust library.
 
 mod broker;
-mod client;
+pub mod client;
 mod cluster;
 mod config;
 mod controller;
@@ -13,6 +13,10 @@ pub mod record;
 pub mod types;
 mod util;
 
+pub use client::consumer::{
+    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset, OwnedConsumerRecord,
+    PartitionAssignor, RebalanceContext, RebalanceListener,
+};
 pub use cluster::Cluster;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;

@@ -1,1 +1,3 @@
 //! The in-process client API.
+
+pub mod consumer;
