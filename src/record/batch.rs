@@ -1,15 +1,13 @@
-//! [`RecordBatch`] and its lazy iterator [`Records`].
+//! [`RecordBatch`]: a header and shared bytes.
 
 use bytes::{Buf, Bytes};
 
-use crate::record::record::{Fields, MIN_RECORD_SIZE, parse_deltas, split_record};
-use crate::record::{BatchHeader, Record, RecordError, compression};
-use crate::types::{CompressionType, LeaderEpoch, Offset, TimestampType};
+use crate::record::record::MIN_RECORD_SIZE;
+use crate::record::{BatchHeader, RecordError, Records, compression};
+use crate::types::{CompressionType, LeaderEpoch, Offset};
 
 /// Bytes up to and including the magic, which say how to read the rest.
 const SIZE_UP_TO_MAGIC: usize = 17;
-
-const WRONG_DELTA: &str = "record offset does not ascend or is outside the batch";
 
 /// One batch: a header value and shared body bytes (the records, compressed if the header says so).
 #[derive(Clone, Debug)]
@@ -121,8 +119,30 @@ impl RecordBatch {
         }
     }
 
+    /// The same batch with its records compressed as `target` says: what a leader does whose topic's `compression.type`
+    /// is not the producer's. `level` as in the topic's `compression.<codec>.level`; `None` for Kafka's default.
+    ///
+    /// Records keep their bytes, so nothing else changes but length and CRC. Where the batch is compressed that way
+    /// already it is shared as it is, whatever the level. Refuses to decompress to more than `limit` bytes.
+    pub fn recompress(&self, target: CompressionType, level: Option<i32>, limit: usize) -> Result<Self, RecordError> {
+        if self.compression()? == target {
+            return Ok(self.clone());
+        }
+        let records = self.decompressed_body(limit)?;
+        let body = match target {
+            CompressionType::None => records,
+            _ => compression::compress(target, level, &records)?,
+        };
+        let mut header = self.header;
+        header.set_attributes(header.attributes() & !BatchHeader::COMPRESSION | target.id());
+        header.set_body_size(body.len())?;
+        Ok(Self::from_parts(header, body))
+    }
+
     fn compression(&self) -> Result<CompressionType, RecordError> {
-        self.header.compression().ok_or(RecordError::UnknownCompression(self.header.attributes() & 0x07))
+        self.header
+            .compression()
+            .ok_or(RecordError::UnknownCompression(self.header.attributes() & BatchHeader::COMPRESSION))
     }
 
     /// Checks every record: lengths, offset deltas 0, 1, 2 ..., header keys in UTF-8. What a leader does for batches from
@@ -144,7 +164,7 @@ impl RecordBatch {
     pub fn records(&self) -> Result<Records, RecordError> {
         let body = self.decompressed_body(Self::MAX_DECOMPRESSED_SIZE)?;
         check_count(&self.header, body.len())?;
-        Ok(Records { body, cursor: Cursor::new(&self.header) })
+        Ok(Records::new(&self.header, body))
     }
 }
 
@@ -155,7 +175,7 @@ fn compute_crc(header: &BatchHeader, body: &[u8]) -> u32 {
 /// What must hold in a header beyond its CRC. Compaction leaves fewer records than offsets, and may leave none.
 fn check_header(header: &BatchHeader, body_size: usize) -> Result<(), RecordError> {
     let Some(compression) = header.compression() else {
-        return Err(RecordError::UnknownCompression(header.attributes() & 0x07));
+        return Err(RecordError::UnknownCompression(header.attributes() & BatchHeader::COMPRESSION));
     };
     if header.last_offset_delta() < 0 {
         return Err(RecordError::Malformed("last offset delta is negative"));
@@ -179,161 +199,5 @@ fn check_count(header: &BatchHeader, body_size: usize) -> Result<(), RecordError
         Err(_) => Err(RecordError::Malformed("record count is negative")),
         Ok(count) if count > body_size / MIN_RECORD_SIZE => Err(RecordError::Malformed("more records than bytes hold")),
         Ok(_) => Ok(()),
-    }
-}
-
-/// The records of one batch. Yields an error and ends where the body does not hold what the header says.
-///
-/// It is a cursor over shared bytes, not borrowed from the batch: clone it or keep it to go on later.
-///
-/// Offsets ascend strictly and stay within the header's range, whatever the body says.
-#[derive(Clone, Debug)]
-pub struct Records {
-    /// Uncompressed.
-    body: Bytes,
-    cursor: Cursor,
-}
-
-impl Records {
-    /// Records not yet yielded.
-    #[inline]
-    pub fn remaining(&self) -> usize {
-        self.cursor.remaining as usize
-    }
-
-    /// Passes over records below `offset` without parsing more than their lengths and offset deltas.
-    pub(crate) fn skip_to(&mut self, offset: Offset) -> Result<(), RecordError> {
-        let Self { body, cursor } = self;
-        while cursor.remaining > 0 {
-            let mut rest = &body[cursor.position..];
-            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
-            let (_, delta) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
-            if cursor.base_offset + i64::from(delta) >= offset {
-                break;
-            }
-            if delta <= cursor.last_delta || delta > cursor.max_delta {
-                return Err(RecordError::Malformed(WRONG_DELTA));
-            }
-            cursor.last_delta = delta;
-            cursor.position = body.len() - rest.len();
-            cursor.remaining -= 1;
-        }
-        Ok(())
-    }
-
-    /// Splits off up to `count` records: returns a cursor that ends after them, while `self` goes on behind them.
-    pub(crate) fn split_off_front(&mut self, count: usize) -> Result<Self, RecordError> {
-        let Self { body, cursor } = self;
-        let count = cursor.remaining.min(u32::try_from(count).unwrap_or(u32::MAX));
-        let mut rest = &body[cursor.position..];
-        for _ in 0..count {
-            split_record(&mut rest).map_err(RecordError::Malformed)?;
-        }
-        // Bytes behind the last record are an error of the cursor that reaches them.
-        let end = if count == cursor.remaining { body.len() } else { body.len() - rest.len() };
-        let front = Self { body: body.slice(..end), cursor: Cursor { remaining: count, ..*cursor } };
-        cursor.position = end;
-        cursor.remaining -= count;
-        // Ascending deltas: behind `count` records lie only those that are larger by at least as much.
-        cursor.last_delta = cursor.last_delta.saturating_add(count as i32);
-        Ok(front)
-    }
-
-    /// Offset of the next record, if there is one and it is well-formed that far.
-    pub(crate) fn next_offset(&self) -> Option<Offset> {
-        if self.cursor.remaining == 0 {
-            return None;
-        }
-        let mut record = split_record(&mut &self.body[self.cursor.position..]).ok()?;
-        let (_, delta) = parse_deltas(&mut record).ok()?;
-        Some(self.cursor.base_offset + i64::from(delta))
-    }
-
-    /// The next record, borrowing from the shared body, with no reference count touched.
-    #[inline]
-    pub fn next_record(&mut self) -> Option<Result<Record<'_>, RecordError>> {
-        self.cursor.next(&self.body)
-    }
-
-    /// The records not yet yielded, again from here each time: the form that consumers use. No reference count is
-    /// touched.
-    #[inline]
-    pub(crate) fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter { body: &self.body, cursor: self.cursor }
-    }
-}
-
-/// Iterates over [`Records`] without using them up.
-#[derive(Clone, Debug)]
-pub(crate) struct RecordsIter<'a> {
-    body: &'a Bytes,
-    cursor: Cursor,
-}
-
-impl<'a> Iterator for RecordsIter<'a> {
-    type Item = Result<Record<'a>, RecordError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.cursor.next(self.body)
-    }
-}
-
-/// Where a reader stands in a body, and what it needs of the header.
-#[derive(Clone, Copy, Debug)]
-struct Cursor {
-    position: usize,
-    /// Records not yet yielded.
-    remaining: u32,
-    base_offset: Offset,
-    /// Offset delta of the record before the next one; -1 at the start.
-    last_delta: i32,
-    /// The largest offset delta there may be: the header's.
-    max_delta: i32,
-    base_timestamp: i64,
-    /// `Some` with `LogAppendTime`: the timestamp of every record.
-    append_timestamp: Option<i64>,
-}
-
-impl Cursor {
-    fn new(header: &BatchHeader) -> Self {
-        Self {
-            position: 0,
-            remaining: header.records_count() as u32,
-            base_offset: header.base_offset(),
-            last_delta: -1,
-            max_delta: header.last_offset_delta(),
-            base_timestamp: header.base_timestamp(),
-            append_timestamp: (header.timestamp_type() == TimestampType::LogAppendTime).then(|| header.max_timestamp()),
-        }
-    }
-
-    #[inline]
-    fn next<'a>(&mut self, body: &'a Bytes) -> Option<Result<Record<'a>, RecordError>> {
-        if self.remaining == 0 && self.position == body.len() {
-            return None;
-        }
-        let mut rest = &body[self.position..];
-        let parsed = match self.remaining {
-            0 => Err("bytes after the last record"),
-            _ => Fields::parse(&mut rest),
-        };
-        match parsed {
-            Ok(fields) if fields.offset_delta > self.last_delta && fields.offset_delta <= self.max_delta => {
-                self.position = body.len() - rest.len();
-                self.remaining -= 1;
-                self.last_delta = fields.offset_delta;
-                let timestamp = match self.append_timestamp {
-                    None => self.base_timestamp.wrapping_add(fields.timestamp_delta),
-                    Some(timestamp) => timestamp,
-                };
-                Some(Ok(Record { body, offset: self.base_offset + i64::from(fields.offset_delta), timestamp, fields }))
-            }
-            parsed => {
-                self.position = body.len();
-                self.remaining = 0;
-                Some(Err(RecordError::Malformed(parsed.err().unwrap_or(WRONG_DELTA))))
-            }
-        }
     }
 }

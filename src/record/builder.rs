@@ -3,13 +3,17 @@
 use crate::record::{BatchHeader, RecordBatch, RecordError, compression};
 use crate::types::{CompressionType, LeaderEpoch, NO_SEQUENCE, NO_TIMESTAMP, ProducerEpoch, ProducerId};
 use crate::util::block_pool::Block;
-use crate::util::varint;
+use crate::util::varint::{self, Short};
 
 /// The largest body whose batch length (bytes after the length field) fits the format's `i32`.
 const MAX_BODY_SIZE: usize = i32::MAX as usize - (BatchHeader::SIZE - BatchHeader::LOG_OVERHEAD);
 
-/// The most that stands before a record's key: length, attributes, timestamp delta, offset delta, key length.
-const MAX_PREFIX_SIZE: usize = 5 + 1 + 10 + 5 + 5;
+/// Keys and values together up to which a record's length fits a varint of two bytes.
+const MAX_COMMON_PAYLOAD: usize = 8_000;
+
+/// The most that such a record takes beside key and value: length, attributes, deltas, lengths of key and value, count of
+/// headers; and eight bytes that are written at once where one or two are meant.
+const MAX_COMMON_OVERHEAD: usize = 2 + 1 + 2 + 2 + 2 + 2 + 1 + 8;
 
 /// An open batch. Records are encoded straight into the block that becomes the batch's body: the one payload copy.
 ///
@@ -70,44 +74,20 @@ impl BatchBuilder {
         let base_timestamp = if index == 0 { timestamp } else { self.base_timestamp };
         // Wrapping, as in Kafka: the reader adds the delta the same way, so even the extremes round-trip.
         let timestamp_delta = varint::zigzag64(timestamp.wrapping_sub(base_timestamp));
-        let headers_count = headers.len();
-        let record = 1
-            + varint::size_of_u64(timestamp_delta)
-            + varint::size_of_u32(index << 1)
-            + size_of_nullable(key)
-            + size_of_nullable(value)
-            + size_of_length(headers_count)
-            + headers.clone().map(size_of_header).sum::<usize>();
-        let length = size_of_length(record) + record;
+        let offset_delta = index << 1;
         let output = self.block.buffer();
-        // The limit fits an i32, so past this check every length in the record does.
-        if length > self.limit - output.len() {
+        let room = self.limit - output.len();
+
+        let payload = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        let common = headers.len() == 0
+            && payload <= MAX_COMMON_PAYLOAD
+            && timestamp_delta | u64::from(offset_delta) < Short::LIMIT
+            && payload + MAX_COMMON_OVERHEAD <= room;
+        if common {
+            append_common(output, timestamp_delta, offset_delta, key, value);
+        } else if !append_any(output, room, timestamp_delta, offset_delta, key, value, headers) {
             return None;
         }
-        let start = output.len();
-
-        let mut prefix = Prefix::new();
-        prefix.push_u32(zigzag_length(record));
-        prefix.push(0);
-        prefix.push_u64(timestamp_delta);
-        prefix.push_u32(index << 1);
-        prefix.push_u32(zigzag_nullable_length(key));
-        output.extend_from_slice(prefix.as_slice());
-        if let Some(key) = key {
-            output.extend_from_slice(key);
-        }
-        varint::write_u32(output, zigzag_nullable_length(value));
-        if let Some(value) = value {
-            output.extend_from_slice(value);
-        }
-        varint::write_u32(output, zigzag_length(headers_count));
-        for (key, value) in headers {
-            varint::write_u32(output, zigzag_length(key.len()));
-            output.extend_from_slice(key.as_bytes());
-            varint::write_u32(output, zigzag_nullable_length(value));
-            output.extend_from_slice(value.unwrap_or_default());
-        }
-        debug_assert_eq!(output.len() - start, length);
 
         self.base_timestamp = base_timestamp;
         self.max_timestamp = if index == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
@@ -161,6 +141,83 @@ impl BatchBuilder {
     }
 }
 
+/// Encodes a record without headers whose varints have one or two bytes each, for speed: they are put together in
+/// registers and written whole. The caller has made sure of room for [`MAX_COMMON_OVERHEAD`] bytes beside key and value.
+#[inline(always)]
+fn append_common(
+    output: &mut Vec<u8>,
+    timestamp_delta: u64,
+    offset_delta: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) {
+    let attributes = Short::new(0);
+    let deltas = attributes.then(Short::new(timestamp_delta)).then(Short::new(offset_delta.into()));
+    let key_length = Short::new(zigzag_nullable_length(key).into());
+    let value_length = Short::new(zigzag_nullable_length(value).into());
+    let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+    let record = deltas.size + key_length.size + key.len() + value_length.size + value.len() + 1;
+    write_short(output, Short::new(zigzag_length(record).into()).then(deltas));
+    write_short(output, key_length);
+    output.extend_from_slice(key);
+    write_short(output, value_length);
+    output.extend_from_slice(value);
+    output.push(0);
+}
+
+#[inline(always)]
+fn write_short(output: &mut Vec<u8>, short: Short) {
+    let end = output.len() + short.size;
+    // All eight bytes, because a copy of constant size is a single store.
+    output.extend_from_slice(&short.bits.to_le_bytes());
+    output.truncate(end);
+}
+
+/// Encodes any record. Returns false, and has written nothing, where it takes more than `room`.
+#[inline(never)]
+fn append_any<'h>(
+    output: &mut Vec<u8>,
+    room: usize,
+    timestamp_delta: u64,
+    offset_delta: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+) -> bool {
+    let headers_count = headers.len();
+    let record = 1
+        + varint::size_of_u64(timestamp_delta)
+        + varint::size_of_u32(offset_delta)
+        + size_of_nullable(key)
+        + size_of_nullable(value)
+        + size_of_length(headers_count)
+        + headers.clone().map(size_of_header).sum::<usize>();
+    let size = size_of_length(record) + record;
+    // A body's limit fits an i32, so past this check every length in the record does.
+    if size > room {
+        return false;
+    }
+    let start = output.len();
+    varint::write_u32(output, zigzag_length(record));
+    output.push(0);
+    varint::write_u64(output, timestamp_delta);
+    varint::write_u32(output, offset_delta);
+    write_nullable(output, key);
+    write_nullable(output, value);
+    varint::write_u32(output, zigzag_length(headers_count));
+    for (key, value) in headers {
+        write_nullable(output, Some(key.as_bytes()));
+        write_nullable(output, value);
+    }
+    debug_assert_eq!(output.len() - start, size);
+    true
+}
+
+fn write_nullable(output: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    varint::write_u32(output, zigzag_nullable_length(bytes));
+    output.extend_from_slice(bytes.unwrap_or_default());
+}
+
 #[inline]
 fn size_of_length(length: usize) -> usize {
     varint::size_of_u32(zigzag_length(length))
@@ -186,42 +243,4 @@ fn size_of_nullable(bytes: Option<&[u8]>) -> usize {
 #[inline]
 fn size_of_header((key, value): (&str, Option<&[u8]>)) -> usize {
     size_of_length(key.len()) + key.len() + size_of_nullable(value)
-}
-
-/// What stands before a record's key, gathered on the stack so that it reaches the block in one copy.
-struct Prefix {
-    bytes: [u8; MAX_PREFIX_SIZE],
-    length: usize,
-}
-
-impl Prefix {
-    #[inline]
-    fn new() -> Self {
-        Self { bytes: [0; MAX_PREFIX_SIZE], length: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
-        self.length += 1;
-    }
-
-    #[inline]
-    fn push_u32(&mut self, value: u32) {
-        self.push_u64(u64::from(value));
-    }
-
-    #[inline]
-    fn push_u64(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.push(value as u8);
-    }
-
-    #[inline]
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
 }

@@ -35,6 +35,8 @@ impl BatchHeader {
     /// Where the CRC-covered range begins.
     pub(crate) const CRC_START: usize = 21;
 
+    /// The attribute bits that hold the codec.
+    pub(crate) const COMPRESSION: i16 = 0x07;
     /// The attribute bit of [`TimestampType::LogAppendTime`].
     pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
     /// The attribute bit of a transaction's batches.
@@ -104,7 +106,7 @@ impl BatchHeader {
     /// The codec; `None` for codec bits that Kafka does not use.
     #[inline]
     pub fn compression(&self) -> Option<CompressionType> {
-        CompressionType::from_id(self.attributes() & 0x07)
+        CompressionType::from_id(self.attributes() & Self::COMPRESSION)
     }
 
     /// Who set the timestamps.

@@ -11,14 +11,16 @@ mod error;
 mod header;
 #[expect(clippy::module_inception, reason = "the noun is record")]
 mod record;
+mod records;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use batch::RecordsIter;
-pub use batch::{RecordBatch, Records};
+pub use batch::RecordBatch;
 pub(crate) use builder::{BatchBuilder, SealOptions};
 pub use control::ControlRecord;
 pub(crate) use control::EndTxnMarker;
 pub use error::RecordError;
 pub use header::BatchHeader;
 pub use record::{Header, Headers, Record};
+pub use records::Records;
+pub(crate) use records::RecordsIter;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::types::Offset;
-use crate::util::varint;
+use crate::util::varint::{self, ShortReader};
 
 /// The least that a record takes: length, attributes, two deltas, null key, null value, no headers; one byte each.
 pub(crate) const MIN_RECORD_SIZE: usize = 7;
@@ -82,20 +82,44 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The common case, for speed: no headers, less than 8 KiB, deltas of one or two bytes, more records behind it.
+    /// `None` for all others, malformed ones among them. Agrees with [`Fields::parse`] wherever it returns something.
+    #[inline(always)]
+    pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let mut prefix = ShortReader::new(input)?;
+        let length = prefix.read()?;
+        let start = prefix.size();
+        prefix.skip_byte();
+        let timestamp_delta = prefix.read()?;
+        let offset_delta = prefix.read()?;
+        if length & 1 != 0 {
+            return None;
+        }
+        let (record, rest) = input.split_at_checked(start + (length >> 1) as usize)?;
+        let mut record = record.get(prefix.size()..)?;
+        let key = nullable_bytes(&mut record)?;
+        let value = nullable_bytes(&mut record)?;
+        if !matches!(*record, [0]) {
+            return None;
+        }
+        let fields = Self {
+            timestamp_delta: i64::from(varint::unzigzag32(timestamp_delta)),
+            offset_delta: varint::unzigzag32(offset_delta),
+            key,
+            value,
+            headers: &[],
+            headers_count: 0,
+        };
+        Some((fields, rest))
+    }
+
     /// Parses the record at the front of `input` and moves past it. The error says what is wrong with the record.
-    #[inline]
     pub(super) fn parse(input: &mut &'a [u8]) -> Result<Self, &'static str> {
         let mut record = split_record(input)?;
         let (timestamp_delta, offset_delta) = parse_deltas(&mut record)?;
         let key = nullable_bytes(&mut record).ok_or("record key exceeds the record")?;
         let value = nullable_bytes(&mut record).ok_or("record value exceeds the record")?;
-        let headers_count = match *record {
-            [0] => {
-                record = &[];
-                0
-            }
-            _ => parse_headers_count(&mut record)?,
-        };
+        let headers_count = parse_headers_count(&mut record)?;
         Ok(Self { timestamp_delta, offset_delta, key, value, headers: record, headers_count })
     }
 }
@@ -124,20 +148,19 @@ pub(super) fn parse_deltas(record: &mut &[u8]) -> Result<(i64, i32), &'static st
     Ok((timestamp_delta, offset_delta))
 }
 
-/// A length, and as many bytes. As in Kafka any negative length is null.
-#[inline]
+/// A length, and as many bytes. As in Kafka any negative length, which zig-zag makes odd, is null.
+#[inline(always)]
 fn nullable_bytes<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let length = varint::read_i32(input)?;
-    if length < 0 {
+    let length = varint::read_u32(input)?;
+    if length & 1 != 0 {
         return Some(None);
     }
-    let (bytes, rest) = input.split_at_checked(length as usize)?;
+    let (bytes, rest) = input.split_at_checked((length >> 1) as usize)?;
     *input = rest;
     Some(Some(bytes))
 }
 
 /// Reads the count of headers and checks that `record` then holds exactly as many, each with a key in UTF-8.
-#[inline(never)]
 fn parse_headers_count(record: &mut &[u8]) -> Result<u32, &'static str> {
     let count = varint::read_i32(record).ok_or("record header count is cut short")?;
     let count = u32::try_from(count).map_err(|_| "record header count is negative")?;

@@ -36,7 +36,7 @@ pub(crate) const fn zigzag64(value: i64) -> u64 {
 
 /// Reads an unsigned varint of at most five bytes from the front of `input` and moves past it.
 /// `None` when it is cut short or does not fit in 32 bits.
-#[inline]
+#[inline(always)]
 pub(crate) fn read_u32(input: &mut &[u8]) -> Option<u32> {
     // One and two bytes are what records consist of: lengths, deltas, counts.
     match **input {
@@ -100,10 +100,85 @@ fn read_long_u64(input: &mut &[u8]) -> Option<u64> {
     }
 }
 
+/// A run of one- and two-byte varints in a register: read without a bounds check each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShortReader {
+    word: u64,
+    size: usize,
+}
+
+impl ShortReader {
+    /// The first eight bytes of `input`, if there are as many. More than eight must not be read from them.
+    #[inline]
+    pub(crate) fn new(input: &[u8]) -> Option<Self> {
+        Some(Self { word: u64::from_le_bytes(*input.first_chunk()?), size: 0 })
+    }
+
+    /// Bytes read so far.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    #[inline]
+    pub(crate) fn skip_byte(&mut self) {
+        self.word >>= 8;
+        self.size += 1;
+    }
+
+    /// The next varint, raw; `None` if it has more than two bytes.
+    #[inline]
+    pub(crate) fn read(&mut self) -> Option<u32> {
+        let low = self.word as u32 & 0x7f;
+        if self.word & 0x80 == 0 {
+            self.skip_byte();
+            return Some(low);
+        }
+        let high = (self.word >> 8) as u32 & 0xff;
+        self.word >>= 16;
+        self.size += 2;
+        (high < 0x80).then_some(high << 7 | low)
+    }
+}
+
+/// A varint of one or two bytes in a register, encoded without a branch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short {
+    /// Little-endian.
+    pub(crate) bits: u64,
+    /// In bytes.
+    pub(crate) size: usize,
+}
+
+impl Short {
+    /// Values from here on take more than two bytes.
+    pub(crate) const LIMIT: u64 = 1 << 14;
+
+    #[inline]
+    pub(crate) fn new(value: u64) -> Self {
+        debug_assert!(value < Self::LIMIT);
+        let high = value >> 7;
+        let more = u64::from(high != 0);
+        Self { bits: value & 0x7f | more << 7 | high << 8, size: 1 + more as usize }
+    }
+
+    /// `self`, then `next`. Both together have at most eight bytes.
+    #[inline]
+    pub(crate) fn then(self, next: Self) -> Self {
+        Self { bits: self.bits | next.bits << (8 * self.size), size: self.size + next.size }
+    }
+}
+
+/// The signed number that a raw varint stands for.
+#[inline]
+pub(crate) const fn unzigzag32(raw: u32) -> i32 {
+    (raw >> 1) as i32 ^ -((raw & 1) as i32)
+}
+
 /// Reads a zig-zag varint that fits in 32 bits.
 #[inline]
 pub(crate) fn read_i32(input: &mut &[u8]) -> Option<i32> {
-    read_u32(input).map(|raw| (raw >> 1) as i32 ^ -((raw & 1) as i32))
+    read_u32(input).map(unzigzag32)
 }
 
 /// Reads a zig-zag varint that fits in 64 bits.
@@ -164,6 +239,23 @@ mod tests {
             assert_eq!(bytes.len(), size_of_i32(value as i32));
             assert_eq!(read_i32(&mut &bytes[..]), Some(value as i32));
         }
+    }
+
+    #[test]
+    fn short_ones_are_the_same_in_a_register() {
+        for value in 0..Short::LIMIT {
+            let mut bytes = Vec::new();
+            write_u64(&mut bytes, value);
+            let short = Short::new(value);
+            assert_eq!(short.bits.to_le_bytes()[..short.size], bytes);
+            let twice = short.then(Short::new(5)).then(short);
+            let mut reader = ShortReader::new(&twice.bits.to_le_bytes()).unwrap();
+            let read = [reader.read(), reader.read(), reader.read()];
+            assert_eq!(read, [Some(value as u32), Some(5), Some(value as u32)]);
+            assert_eq!(reader.size(), twice.size);
+        }
+        assert_eq!(ShortReader::new(&[0x80, 0x80, 0x01, 0, 0, 0, 0, 0]).unwrap().read(), None);
+        assert!(ShortReader::new(&[0; 7]).is_none());
     }
 
     #[test]
