@@ -58,6 +58,10 @@ pub mod types;
 mod util;
 
 pub use client::admin::{Admin, NewTopic};
+pub use client::consumer::{
+    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset, OwnedConsumerRecord,
+    PartitionAssignor, RebalanceContext, RebalanceListener,
+};
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use config::TopicConfig;

@@ -5,6 +5,7 @@ pub(crate) mod consumer;
 pub(crate) mod producer;
 
 use crate::client::admin::Admin;
+use crate::client::consumer::{Consumer, ConsumerConfig};
 use crate::client::producer::{Producer, ProducerConfig};
 use crate::cluster::Cluster;
 use crate::error::Result;
@@ -21,5 +22,13 @@ impl Cluster {
     /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime.
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer> {
         Producer::new(self.clone(), config)
+    }
+
+    /// A consumer on this cluster.
+    ///
+    /// # Errors
+    /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime.
+    pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer> {
+        Consumer::new(self.clone(), config)
     }
 }

@@ -23,3 +23,4 @@ pub use error::RecordError;
 pub use header::BatchHeader;
 pub use record::{Header, Headers, Record};
 pub use records::Records;
+pub(crate) use records::RecordsIter;

@@ -102,6 +102,42 @@ impl Records {
         cursor.last_delta = cursor.last_delta.saturating_add(count as i32);
         Ok(front)
     }
+
+    /// Offset of the next record, if there is one and it is well-formed that far.
+    pub(crate) fn next_offset(&self) -> Option<Offset> {
+        if self.cursor.remaining == 0 {
+            return None;
+        }
+        let mut record = split_record(&mut &self.body[self.cursor.position..]).ok()?;
+        let (_, delta) = parse_deltas(&mut record).ok()?;
+        Some(self.cursor.base_offset + i64::from(delta))
+    }
+
+    /// The records not yet yielded, again from here each time. They borrow from this cursor instead of using it up, and
+    /// touch no reference count.
+    #[inline]
+    pub(crate) fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter { body: &self.body, cursor: self.cursor }
+    }
+}
+
+/// Iterates over [`Records`] without using them up.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordsIter<'a> {
+    body: &'a Bytes,
+    cursor: Cursor,
+}
+
+impl<'a> Iterator for RecordsIter<'a> {
+    type Item = Result<Record<'a>, RecordError>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.cursor.next_common(self.body) {
+            Some(record) => Some(Ok(record)),
+            None => self.cursor.next_any(self.body),
+        }
+    }
 }
 
 impl Cursor {

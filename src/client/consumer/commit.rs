@@ -1,0 +1,278 @@
+//! Commits: sync, async, by themselves.
+//!
+//! A commit is handled by the coordinator before the call that sends it returns; only its answer is waited for. So
+//! commits take effect in the order of the calls, whatever becomes of their futures.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::consumer::Consumer;
+use crate::client::consumer::answer::Answer;
+use crate::client::consumer::membership::Member;
+use crate::cluster::group::OffsetCommitRequest;
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::{OffsetAndMetadata, TopicPartition};
+
+pub(super) type Offsets = Vec<(TopicPartition, OffsetAndMetadata)>;
+
+/// The answer to an asynchronous commit, to be awaited or dropped: the commit itself has been handled already.
+#[must_use = "an answer that nobody looks at hides a refused commit; drop it explicitly if that is meant"]
+pub struct CommitHandle(Answer<Result<()>>);
+
+impl Future for CommitHandle {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.poll_answer(cx)
+    }
+}
+
+impl fmt::Debug for CommitHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitHandle").finish_non_exhaustive()
+    }
+}
+
+/// Commits whose answers the consumer itself takes: those with a callback, and automatic ones. In order of sending.
+#[derive(Debug, Default)]
+pub(super) struct PendingCommits(VecDeque<PendingCommit>);
+
+#[derive(Debug)]
+struct PendingCommit {
+    /// Runs the callback, if there is one.
+    answer: Answer<Result<()>>,
+    offsets: Offsets,
+    automatic: bool,
+}
+
+/// When to commit without being asked: `enable.auto.commit`.
+#[derive(Debug)]
+pub(super) struct AutoCommit {
+    interval: Duration,
+    pub(super) next: Instant,
+}
+
+impl AutoCommit {
+    pub(super) fn new(interval: Duration, now: Instant) -> Self {
+        Self { interval, next: now + interval }
+    }
+
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.next = now + self.interval;
+    }
+}
+
+// What users call.
+impl Consumer {
+    /// Commits the positions of everything returned so far, and waits until that is accepted: Kafka's `commitSync()`.
+    ///
+    /// Retriable errors are retried for `default.api.timeout.ms`. Callbacks of earlier asynchronous commits have run
+    /// when this returns.
+    ///
+    /// # Errors
+    /// `ILLEGAL_GENERATION` or `UNKNOWN_MEMBER_ID` if the group went on without this member: its partitions may belong to
+    /// others, poll to rejoin. `REBALANCE_IN_PROGRESS` during a rebalance: poll, then try again. `INVALID_GROUP_ID` without
+    /// a group.
+    pub async fn commit(&mut self) -> Result<()> {
+        let offsets = self.subscriptions.consumed();
+        self.commit_and_wait(offsets).await
+    }
+
+    /// Commits these positions (each the offset of the *next* record to read), and waits until that is accepted. Errors
+    /// as for [`Consumer::commit`]; `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist,
+    /// `OFFSET_METADATA_TOO_LARGE` for a note of more than 4,096 bytes.
+    pub async fn commit_offsets(
+        &mut self,
+        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    ) -> Result<()> {
+        self.commit_and_wait(offsets.into_iter().collect()).await
+    }
+
+    /// Commits the positions of everything returned so far. The answer comes with the handle; nothing is retried.
+    pub fn commit_async(&mut self) -> CommitHandle {
+        CommitHandle(self.send_commit(self.subscriptions.consumed()))
+    }
+
+    /// Commits these positions. The answer comes with the handle; nothing is retried.
+    pub fn commit_offsets_async(
+        &mut self,
+        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    ) -> CommitHandle {
+        CommitHandle(self.send_commit(offsets.into_iter().collect()))
+    }
+
+    /// Commits the positions of everything returned so far. The callback runs within a later poll, commit or close, in
+    /// the order of the calls: Kafka's `commitAsync(callback)`.
+    pub fn commit_async_with(&mut self, callback: impl FnOnce(Result<()>) + Send + 'static) {
+        let offsets = self.subscriptions.consumed();
+        let answer = self.send_commit(offsets.clone());
+        let answer = Answer::new(async move {
+            let result = answer.await;
+            callback(result.clone());
+            result
+        });
+        self.pending_commits.0.push_back(PendingCommit { answer, offsets, automatic: false });
+    }
+}
+
+impl Consumer {
+    async fn commit_and_wait(&mut self, offsets: Offsets) -> Result<()> {
+        let deadline = Instant::now() + self.config.default_api_timeout;
+        let mut backoff = self.config.retry_backoff;
+        loop {
+            let answer = self.send_commit(offsets.clone());
+            self.finish_pending_commits(deadline).await;
+            let timeout = deadline.min(Instant::now() + self.config.request_timeout);
+            let error = match tokio::time::timeout_at(timeout, answer).await {
+                Ok(Ok(())) => {
+                    self.subscriptions.mark_committed(&offsets);
+                    return Ok(());
+                }
+                // The metadata is not behind, so a partition that it does not have is not worth waiting for.
+                Ok(Err(error)) if !error.is_retriable() || error.code() == ErrorCode::UnknownTopicOrPartition => {
+                    return Err(error);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => Error::timeout("the coordinator did not answer the commit in time"),
+            };
+            if Instant::now() + backoff >= deadline {
+                return Err(
+                    Error::timeout("offsets could not be committed within default.api.timeout.ms").with_source(error)
+                );
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(self.config.retry_backoff_max);
+        }
+    }
+
+    /// Has the coordinator handle a commit, now. The future is its answer.
+    pub(super) fn send_commit(&self, offsets: Offsets) -> Answer<Result<()>> {
+        let Some(group) = &self.group else {
+            return Answer::ready(Err(no_group_id()));
+        };
+        if offsets.is_empty() {
+            return Answer::ready(Ok(()));
+        }
+        if let Some((topic_partition, offset)) = offsets.iter().find(|(_, offset)| offset.offset() < 0) {
+            let error = Error::new(ErrorCode::InvalidRequest, format!("Invalid offset: {}", offset.offset()))
+                .with_topic_partition(topic_partition.clone());
+            return Answer::ready(Err(error));
+        }
+        let member = &group.member;
+        let (generation_id, member_id, group_instance_id) = if self.subscriptions.is_group_managed() {
+            match member.stable_generation() {
+                Ok((generation_id, member_id)) => (generation_id, member_id, self.config.group_instance_id.clone()),
+                Err(error) => return Answer::ready(Err(error)),
+            }
+        } else {
+            (-1, String::new(), None)
+        };
+        let group_id = member.group_id().to_owned();
+        let request = OffsetCommitRequest { group_id, generation_id, member_id, group_instance_id, offsets };
+        let answer = self.cluster.commit_offsets(request);
+        let member = Arc::clone(member);
+        Answer::new(async move {
+            let response = answer.await;
+            match response.partitions.into_iter().find(|(_, code)| !code.is_none()) {
+                None => Ok(()),
+                Some((topic_partition, code)) => Err(refused(&member, generation_id, code, topic_partition)),
+            }
+        })
+    }
+
+    /// Sends what `enable.auto.commit` commits now; its answer is taken by a later poll.
+    pub(super) fn auto_commit_when_due(&mut self, now: Instant) {
+        if self.auto_commit.as_ref().is_some_and(|auto_commit| auto_commit.next <= now) {
+            self.commit_automatically(now);
+        }
+    }
+
+    /// Does so whether it is due or not.
+    pub(super) fn commit_automatically(&mut self, now: Instant) {
+        let Some(auto_commit) = &mut self.auto_commit else { return };
+        auto_commit.restart(now);
+        // A position that is committed already needs no record in the offsets topic.
+        let offsets = self.subscriptions.uncommitted();
+        if !offsets.is_empty() {
+            let answer = self.send_commit(offsets.clone());
+            self.pending_commits.0.push_back(PendingCommit { answer, offsets, automatic: true });
+        }
+    }
+
+    /// Takes the answers that are there, in order, and runs their callbacks.
+    pub(super) fn poll_pending_commits(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(pending) = self.pending_commits.0.front_mut() {
+            let Poll::Ready(answer) = pending.answer.poll_answer(cx) else { return Poll::Pending };
+            let Some(PendingCommit { offsets, automatic, .. }) = self.pending_commits.0.pop_front() else { break };
+            match answer {
+                Ok(()) => self.subscriptions.mark_committed(&offsets),
+                Err(error) if automatic && error.is_retriable() => {
+                    // An automatic commit is tried again sooner than the next one is due.
+                    if let Some(auto_commit) = &mut self.auto_commit {
+                        auto_commit.next = auto_commit.next.min(Instant::now() + self.config.retry_backoff);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits for the answers to all asynchronous commits, until `deadline`.
+    pub(super) async fn finish_pending_commits(&mut self, deadline: Instant) {
+        if !self.pending_commits.0.is_empty() {
+            let finished = std::future::poll_fn(|cx| self.poll_pending_commits(cx));
+            let _late = tokio::time::timeout_at(deadline, finished).await;
+        }
+    }
+}
+
+impl PendingCommits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a commit whose answer nobody waits for.
+    pub(super) fn push(&mut self, answer: Answer<Result<()>>) {
+        self.0.push_back(PendingCommit { answer, offsets: Vec::new(), automatic: false });
+    }
+}
+
+/// What Kafka's `groupId` check throws.
+pub(super) fn no_group_id() -> Error {
+    Error::new(
+        ErrorCode::InvalidGroupId,
+        "To use the group management or offset commit APIs, you must provide a valid group.id in the consumer configuration.",
+    )
+}
+
+/// What a refusal says about the membership, and to the user.
+fn refused(member: &Member, generation_id: i32, code: ErrorCode, topic_partition: TopicPartition) -> Error {
+    let message = match code {
+        ErrorCode::RebalanceInProgress => {
+            member.request_rejoin("offset commit failed since group is already rebalancing");
+            "Offset commit cannot be completed since the consumer group is executing a rebalance at the moment. You can try \
+             completing the rebalance by calling poll() and then retry commit again"
+        }
+        ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
+            // The member id may still be good where only the generation is old.
+            member.reset_if(generation_id, code == ErrorCode::UnknownMemberId);
+            "Commit cannot be completed since the group has already rebalanced and assigned the partitions to another \
+             member. This means that the time between subsequent calls to poll() was longer than the configured \
+             max.poll.interval.ms, which typically implies that the poll loop is spending too much time processing records"
+        }
+        ErrorCode::FencedInstanceId => {
+            member.fail_if(generation_id, Error::from(code));
+            code.message()
+        }
+        _ => code.message(),
+    };
+    Error::new(code, message).with_topic_partition(topic_partition)
+}

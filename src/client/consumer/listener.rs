@@ -1,0 +1,159 @@
+//! [`RebalanceListener`] and what it may do: [`RebalanceContext`].
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use crate::client::consumer::answer::Answer;
+use crate::client::consumer::{Consumer, ConsumerGroupMetadata};
+use crate::error::{Error, Result};
+use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
+
+/// Hears of partitions that come and go: Kafka's `ConsumerRebalanceListener`.
+///
+/// The methods run inside `poll`, `unsubscribe` or `close`, on the task that called it, and hold up the rebalance of the
+/// whole group while they run. Revocation comes before the partitions are given away, so that what belongs to them can be
+/// finished and committed; assignment comes before the first record of a new partition.
+///
+/// With eager assignors a rebalance revokes everything and then assigns everything anew. With cooperative ones only what
+/// moves is revoked, and only what is new is assigned.
+///
+/// ```
+/// use brokerless::{RebalanceContext, RebalanceListener, TopicPartition};
+///
+/// struct Flush;
+/// impl RebalanceListener for Flush {
+///     fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+///         // ... write out what was read of `partitions`, then:
+///         context.commit();
+///     }
+/// }
+/// ```
+pub trait RebalanceListener: Send {
+    /// These partitions are new to the consumer. Called after every rebalance, if need be with none. Seeking here takes
+    /// the place of the committed position.
+    fn on_partitions_assigned(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+        let _ = (context, partitions);
+    }
+
+    /// These partitions are about to go to other members.
+    fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+        let _ = (context, partitions);
+    }
+
+    /// These partitions are gone: the consumer was out of the group (its session expired, it polled too late), and other
+    /// members may be reading them already. Commits for them are refused. As
+    /// [`on_partitions_revoked`](Self::on_partitions_revoked), unless it is implemented.
+    fn on_partitions_lost(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+        self.on_partitions_revoked(context, partitions);
+    }
+}
+
+/// What a [`RebalanceListener`] may do with its consumer.
+#[derive(Debug)]
+pub struct RebalanceContext<'a> {
+    consumer: &'a mut Consumer,
+}
+
+impl RebalanceContext<'_> {
+    /// The partitions that the consumer has at this moment; those being revoked are still among them.
+    pub fn assignment(&self) -> BTreeSet<TopicPartition> {
+        self.consumer.assignment()
+    }
+
+    /// The membership that is ending, or that has just begun.
+    pub fn group_metadata(&self) -> Result<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// The offset of the next record that a poll would return; `None` while it has not been looked up.
+    pub fn position(&self, topic_partition: &TopicPartition) -> Option<Offset> {
+        self.consumer.subscriptions.find(topic_partition)?.known_position()
+    }
+
+    /// Commits the positions of everything returned so far. The coordinator has handled it when this returns; the
+    /// rebalance waits for its answer, and the poll that it happens in reports a refusal.
+    pub fn commit(&mut self) {
+        let offsets = self.consumer.subscriptions.consumed();
+        let answer = self.consumer.send_commit(offsets);
+        self.consumer.listener_commits.push(answer);
+    }
+
+    /// Commits these positions, otherwise as [`RebalanceContext::commit`].
+    pub fn commit_offsets(&mut self, offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>) {
+        let answer = self.consumer.send_commit(offsets.into_iter().collect());
+        self.consumer.listener_commits.push(answer);
+    }
+
+    /// See [`Consumer::seek`].
+    pub fn seek(&mut self, topic_partition: &TopicPartition, offset: Offset) -> Result<()> {
+        self.consumer.seek(topic_partition, offset)
+    }
+
+    /// See [`Consumer::seek_to_beginning`].
+    pub fn seek_to_beginning(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.consumer.seek_to_beginning(partitions)
+    }
+
+    /// See [`Consumer::seek_to_end`].
+    pub fn seek_to_end(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.consumer.seek_to_end(partitions)
+    }
+
+    /// See [`Consumer::seek_to_timestamp`].
+    pub fn seek_to_timestamp(&mut self, partitions: &[TopicPartition], timestamp: i64) -> Result<()> {
+        self.consumer.seek_to_timestamp(partitions, timestamp)
+    }
+
+    /// See [`Consumer::pause`].
+    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.consumer.pause(partitions)
+    }
+
+    /// See [`Consumer::resume`].
+    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.consumer.resume(partitions)
+    }
+}
+
+/// Which method of the listener to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Assigned,
+    Revoked,
+    Lost,
+}
+
+impl Consumer {
+    pub(super) fn call_listener(&mut self, event: Event, partitions: &[TopicPartition]) {
+        // Out of the consumer while it runs, because it gets at the consumer.
+        let Some(listener) = self.listener.take() else { return };
+        let mut listener = listener.into_inner();
+        let mut context = RebalanceContext { consumer: self };
+        match event {
+            Event::Assigned => listener.on_partitions_assigned(&mut context, partitions),
+            Event::Revoked => listener.on_partitions_revoked(&mut context, partitions),
+            Event::Lost => listener.on_partitions_lost(&mut context, partitions),
+        }
+        self.listener = Some(Mutex::new(listener));
+    }
+
+    /// The answers to what the listener committed, as one: the first refusal, if there is one.
+    pub(super) fn take_listener_commits(&mut self) -> Answer<Result<()>> {
+        let answers = std::mem::take(&mut self.listener_commits);
+        Answer::new(async move {
+            let mut refusal: Option<Error> = None;
+            for answer in answers {
+                refusal = refusal.or(answer.await.err());
+            }
+            refusal.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Leaves the answers to later polls, which drop them.
+    pub(super) fn forget_listener_commits(&mut self) {
+        for answer in std::mem::take(&mut self.listener_commits) {
+            self.pending_commits.push(answer);
+        }
+    }
+}
