@@ -121,11 +121,6 @@ impl<S: SegmentStore> Log<S> {
         self.size_in_bytes
     }
 
-    /// How many idempotent producers the log remembers.
-    pub(crate) fn producer_count(&self) -> usize {
-        self.producers.len()
-    }
-
     /// Raises the high watermark, but not beyond the log end. True if it was raised.
     #[inline]
     pub(crate) fn maybe_increment_high_watermark(&mut self, high_watermark: Offset) -> bool {
@@ -144,11 +139,6 @@ impl<S: SegmentStore> Log<S> {
     /// A leader of this epoch begins to append at the log end.
     pub(crate) fn assign_epoch_start(&mut self, epoch: LeaderEpoch) {
         self.epochs.assign(epoch, self.log_end);
-    }
-
-    /// The epoch of the last leader known to the log.
-    pub(crate) fn latest_epoch(&self) -> Option<LeaderEpoch> {
-        self.epochs.latest()
     }
 
     /// OffsetForLeaderEpoch (KIP-101): the largest known epoch up to `epoch`, and the offset behind its last record.

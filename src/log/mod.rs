@@ -44,7 +44,7 @@ mod truncate;
 mod txn_index;
 mod validate;
 
-pub(crate) use append::{AppendOrigin, LogAppendInfo};
+pub(crate) use append::AppendOrigin;
 pub(crate) use error::LogError;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;

@@ -11,8 +11,9 @@ use proptest::prelude::*;
 
 use crate::config::LogConfig;
 use crate::error::ErrorCode;
+use crate::log::append::LogAppendInfo;
 use crate::log::testing::{CLIENT, EPOCH, NOW_MS, WIRE, batch_with, log_with};
-use crate::log::{AppendOrigin, Log, LogAppendInfo, LogError, TimestampAndOffset};
+use crate::log::{AppendOrigin, Log, LogError, TimestampAndOffset};
 use crate::record::{ControlRecord, EndTxnMarker, RecordBatch, SealOptions};
 use crate::types::{Offset, ProducerEpoch, ProducerId};
 
@@ -206,7 +207,7 @@ impl Model {
                 // Replicas have whole batches.
                 let replicated = between(share, self.high_watermark..self.log_end);
                 let ends = self.stored.iter().map(Stored::end).filter(|&end| end <= replicated);
-                self.high_watermark = ends.last().unwrap_or(0).max(self.high_watermark);
+                self.high_watermark = ends.max().unwrap_or(0).max(self.high_watermark);
                 self.log.maybe_increment_high_watermark(self.high_watermark);
             }
             Operation::Read { start, end, max_bytes, min_one } => {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{AppendOrigin, Log, LogAppendInfo, LogError};
+use crate::log::append::LogAppendInfo;
+use crate::log::{AppendOrigin, Log, LogError};
 use crate::record::{BatchBuilder, RecordBatch, SealOptions};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::Block;
@@ -86,6 +87,16 @@ impl Log {
     /// Where the segments begin.
     pub(crate) fn segment_bases(&self) -> Vec<Offset> {
         self.segments.iter().map(|segment| segment.base_offset()).collect()
+    }
+
+    /// How many producers the log remembers.
+    pub(crate) fn producer_count(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// The epoch of the last leader known to the log.
+    pub(crate) fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest()
     }
 
     /// As if a single replica had been told.

@@ -5,6 +5,7 @@ use crate::partition::partition::{Partition, Role};
 use crate::record::RecordBatch;
 use crate::types::{LeaderEpoch, Offset};
 
+#[cfg_attr(not(test), expect(dead_code, reason = "called by replication, once there is more than one broker"))]
 impl Partition {
     /// Appends what was fetched from the leader, and follows its high watermark and log start.
     ///

@@ -161,6 +161,43 @@ impl Partition {
         })
     }
 
+    /// The smallest log start of the leader and the followers that have fetched: everything below is deleted everywhere.
+    pub(crate) fn low_watermark(&self) -> Result<Offset, PartitionError> {
+        let remotes = self.leader_state()?.remotes.iter().map(|remote| remote.log_start);
+        Ok(remotes.filter(|&offset| offset != NO_OFFSET).fold(self.log_start(), Offset::min))
+    }
+
+    /// A topic cannot ask for more replicas in sync than it has.
+    #[inline]
+    fn effective_min_isr(&self) -> usize {
+        (self.log.config().min_insync_replicas.max(0) as usize).min(self.replication_factor)
+    }
+
+    /// Raises the high watermark to the smallest log end of the maximal ISR. True if it moved.
+    #[inline]
+    pub(super) fn maybe_increment_high_watermark(&mut self, now_ms: i64) -> bool {
+        let log_end = self.log.log_end();
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        if leader.isr.committed().len() < self.effective_min_isr() {
+            return false;
+        }
+        let mut high_watermark = log_end;
+        for remote in &leader.remotes {
+            // A follower that has caught up but is not in the ISR yet would never get in if the high watermark ran ahead.
+            let counts = leader.isr.maximal_contains(remote.id)
+                || remote.is_caught_up(log_end, now_ms, self.replica_lag_time_max_ms);
+            if remote.log_end < high_watermark && counts {
+                high_watermark = remote.log_end;
+            }
+        }
+        self.log.maybe_increment_high_watermark(high_watermark)
+    }
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "called by replication, once there is more than one broker"))]
+impl Partition {
     /// A follower fetches from its log end `log_end`, and so has everything before it.
     ///
     /// Errors: `NOT_LEADER_OR_FOLLOWER`; `REPLICA_NOT_AVAILABLE` if the broker has no replica.
@@ -220,39 +257,5 @@ impl Partition {
             leader.isr.drop_proposal();
         }
         self.maybe_increment_high_watermark(now_ms)
-    }
-
-    /// The smallest log start of the leader and the followers that have fetched: everything below is deleted everywhere.
-    pub(crate) fn low_watermark(&self) -> Result<Offset, PartitionError> {
-        let remotes = self.leader_state()?.remotes.iter().map(|remote| remote.log_start);
-        Ok(remotes.filter(|&offset| offset != NO_OFFSET).fold(self.log_start(), Offset::min))
-    }
-
-    /// A topic cannot ask for more replicas in sync than it has.
-    #[inline]
-    fn effective_min_isr(&self) -> usize {
-        (self.log.config().min_insync_replicas.max(0) as usize).min(self.replication_factor)
-    }
-
-    /// Raises the high watermark to the smallest log end of the maximal ISR. True if it moved.
-    #[inline]
-    pub(super) fn maybe_increment_high_watermark(&mut self, now_ms: i64) -> bool {
-        let log_end = self.log.log_end();
-        let Role::Leader(leader) = &self.role else {
-            return false;
-        };
-        if leader.isr.committed().len() < self.effective_min_isr() {
-            return false;
-        }
-        let mut high_watermark = log_end;
-        for remote in &leader.remotes {
-            // A follower that has caught up but is not in the ISR yet would never get in if the high watermark ran ahead.
-            let counts = leader.isr.maximal_contains(remote.id)
-                || remote.is_caught_up(log_end, now_ms, self.replica_lag_time_max_ms);
-            if remote.log_end < high_watermark && counts {
-                high_watermark = remote.log_end;
-            }
-        }
-        self.log.maybe_increment_high_watermark(high_watermark)
     }
 }

@@ -32,6 +32,5 @@ mod partition;
 mod tests;
 
 pub(crate) use error::PartitionError;
-pub(crate) use isr::IsrProposal;
-pub(crate) use leader::{AppendOutcome, FollowerFetchOutcome};
+pub(crate) use leader::AppendOutcome;
 pub(crate) use partition::{Partition, PartitionRegistration};

@@ -91,10 +91,6 @@ impl Partition {
         self.leader_epoch
     }
 
-    pub(crate) fn partition_epoch(&self) -> i32 {
-        self.partition_epoch
-    }
-
     #[inline]
     pub(crate) fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader(_))
@@ -106,14 +102,6 @@ impl Partition {
             Role::Leader(_) => Some(self.broker_id),
             Role::Follower { leader } => Some(*leader),
             Role::Offline => None,
-        }
-    }
-
-    /// The in-sync replicas, ascending; only a leader knows them.
-    pub(crate) fn isr(&self) -> Option<&[BrokerId]> {
-        match &self.role {
-            Role::Leader(leader) => Some(leader.isr.committed()),
-            Role::Follower { .. } | Role::Offline => None,
         }
     }
 
@@ -153,10 +141,6 @@ impl Partition {
     /// Bytes of all segments.
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.log.size_in_bytes()
-    }
-
-    pub(crate) fn config(&self) -> &Arc<LogConfig> {
-        self.log.config()
     }
 
     /// The topic's settings have changed.

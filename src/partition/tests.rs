@@ -8,9 +8,10 @@ use crate::config::{CleanupPolicy, LogConfig};
 use crate::error::ErrorCode;
 use crate::log::testing::{CLIENT, NOW_MS, batch, batch_at, orders, sequenced, transactional};
 use crate::log::{AppendOrigin, LogError};
-use crate::partition::{
-    AppendOutcome, FollowerFetchOutcome, IsrProposal, Partition, PartitionError, PartitionRegistration,
-};
+use crate::partition::isr::IsrProposal;
+use crate::partition::leader::FollowerFetchOutcome;
+use crate::partition::partition::Role;
+use crate::partition::{AppendOutcome, Partition, PartitionError, PartitionRegistration};
 use crate::record::{ControlRecord, EndTxnMarker, RecordBatch};
 use crate::types::{
     Acks, BrokerId, IsolationLevel, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampType, TopicId,
@@ -67,6 +68,14 @@ impl Partition {
     #[track_caller]
     fn fetch(&mut self, id: i32, log_end: Offset, now_ms: i64) -> FollowerFetchOutcome {
         self.on_follower_fetch(BrokerId(id), 0, log_end, now_ms).unwrap()
+    }
+
+    /// The in-sync replicas, ascending; only a leader knows them.
+    fn isr(&self) -> Option<&[BrokerId]> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.isr.committed()),
+            Role::Follower { .. } | Role::Offline => None,
+        }
     }
 
     fn visible(&self, isolation: IsolationLevel) -> Vec<Offset> {
@@ -142,7 +151,7 @@ fn stale_registrations_are_refused() {
     }
     // The same again is fine.
     partition.apply(&registration(1, 4, &[1], &[1], 9), NOW_MS).unwrap();
-    assert_eq!((partition.leader_epoch(), partition.partition_epoch()), (LeaderEpoch(4), 9));
+    assert_eq!((partition.leader_epoch(), partition.partition_epoch), (LeaderEpoch(4), 9));
 }
 
 #[test]

@@ -98,10 +98,6 @@ impl ProducerStateEntry {
         self.last_active_ms
     }
 
-    pub(crate) fn set_last_active_ms(&mut self, last_active_ms: i64) {
-        self.last_active_ms = last_active_ms;
-    }
-
     /// The kept batch that `header`'s batch repeats.
     #[inline]
     pub(crate) fn find_duplicate(&self, header: &BatchHeader) -> Option<BatchMetadata> {

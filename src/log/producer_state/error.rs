@@ -14,7 +14,9 @@ pub(crate) enum ProducerStateError {
     OutOfOrder { first: i32, last_known: i32 },
     /// The first batch of a new epoch does not begin at 0.
     NewEpochNotFromZero { first: i32, epoch: ProducerEpoch, current: ProducerEpoch },
-    /// The batch was appended before, but its offset is no longer known.
+    /// The batch was appended before, but its offset is no longer known. Clients take this code as success without an
+    /// offset, so it is given only where the log knows that nothing is missing; Apache Kafka's own brokers answer even
+    /// then as for a gap.
     Duplicate { first: i32, last: i32, first_known: i32 },
     /// A batch outside the transaction that the producer has open.
     TransactionOpen { first_offset: Offset },

@@ -127,6 +127,8 @@ impl ProducerStateManager {
         *self = Self::default();
     }
 
+    /// How many producers are known.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.producers.len()
     }

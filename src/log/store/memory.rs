@@ -13,7 +13,7 @@ use crate::types::Offset;
 /// their producers' pool at the pace at which producers draw new ones. So a log under size retention neither overflows
 /// the pool (blocks that it has no room for go back to the operating system, and fresh pages cost more than the copy
 /// into them) nor stalls an append for as long as it takes to drop a segment. At most one deleted segment is held that
-/// way, besides what [`SegmentStore::reclaim`] is called for.
+/// way, and none after [`SegmentStore::reclaim`], which periodic retention ends with.
 ///
 /// The vectors of a freed segment serve the next one.
 #[derive(Debug, Default)]
