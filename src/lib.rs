@@ -59,7 +59,7 @@ mod util;
 
 pub use client::admin::{Admin, NewTopic};
 pub use client::consumer::{
-    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset, OwnedConsumerRecord,
+    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset as AutoOffsetReset, OwnedConsumerRecord,
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
@@ -73,6 +73,13 @@ pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
         MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+    };
+}
+
+/// Reading records: what surrounds the [`Consumer`].
+pub mod consumer {
+    pub use crate::client::consumer::{
+        CommitHandle, ConsumerGroupMetadata, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp, PartitionInfo,
     };
 }
 

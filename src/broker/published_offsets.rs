@@ -14,6 +14,7 @@ pub(crate) struct PublishedOffsets {
     log_start: AtomicI64,
     last_stable: AtomicI64,
     high_watermark: AtomicI64,
+    log_end: AtomicI64,
 }
 
 impl PublishedOffsets {
@@ -27,6 +28,7 @@ impl PublishedOffsets {
     #[inline]
     pub(crate) fn publish(&self, partition: &Partition) {
         self.log_start.store(partition.log_start(), Ordering::Release);
+        self.log_end.store(partition.log_end(), Ordering::Release);
         self.high_watermark.store(partition.high_watermark(), Ordering::Release);
         self.last_stable.store(partition.last_stable(), Ordering::Release);
     }
@@ -37,6 +39,10 @@ impl PublishedOffsets {
 
     pub(crate) fn last_stable(&self) -> Offset {
         self.last_stable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn log_end(&self) -> Offset {
+        self.log_end.load(Ordering::Acquire)
     }
 
     pub(crate) fn high_watermark(&self) -> Offset {
