@@ -70,7 +70,7 @@ impl<'a> Record<'a> {
 /// key length varint (-1: null), key, value length varint (-1: null), value, header count varint, headers
 /// header: key length varint, key, value length varint (-1: null), value
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fields<'a> {
     pub(super) timestamp_delta: i64,
     pub(super) offset_delta: i32,
@@ -85,18 +85,14 @@ impl<'a> Fields<'a> {
     /// The common case, for speed: no headers, less than 8 KiB, deltas of one or two bytes, more records behind it.
     /// `None` for all others, malformed ones among them. Agrees with [`Fields::parse`] wherever it returns something.
     #[inline(always)]
-    pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, usize)> {
         let mut prefix = ShortReader::new(input)?;
-        let length = prefix.read()?;
-        let start = prefix.size();
+        let length = prefix.read_length()?;
+        let size = prefix.size() + length;
         prefix.skip_byte();
         let timestamp_delta = prefix.read()?;
         let offset_delta = prefix.read()?;
-        if length & 1 != 0 {
-            return None;
-        }
-        let (record, rest) = input.split_at_checked(start + (length >> 1) as usize)?;
-        let mut record = record.get(prefix.size()..)?;
+        let mut record = input.get(prefix.size()..size)?;
         let key = nullable_bytes(&mut record)?;
         let value = nullable_bytes(&mut record)?;
         if !matches!(*record, [0]) {
@@ -110,7 +106,7 @@ impl<'a> Fields<'a> {
             headers: &[],
             headers_count: 0,
         };
-        Some((fields, rest))
+        Some((fields, size))
     }
 
     /// Parses the record at the front of `input` and moves past it. The error says what is wrong with the record.

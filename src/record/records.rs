@@ -108,11 +108,11 @@ impl Cursor {
     /// The next record, if it is of the common kind, for speed: see [`Fields::parse_common`].
     #[inline(always)]
     fn next_common<'a>(&mut self, body: &'a Bytes) -> Option<Record<'a>> {
-        let (fields, rest) = Fields::parse_common(body.get(self.position..)?)?;
+        let (fields, size) = Fields::parse_common(body.get(self.position..)?)?;
         if self.remaining == 0 || !self.is_next(fields.offset_delta) {
             return None;
         }
-        self.advance(body.len() - rest.len(), fields.offset_delta);
+        self.advance(self.position + size, fields.offset_delta);
         Some(self.record(body, fields))
     }
 

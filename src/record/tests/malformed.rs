@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::{CODECS, Owned, build, read, samples};
+use crate::record::record::Fields;
 use crate::record::{BatchHeader, RecordBatch, RecordError, SealOptions};
 use crate::types::{CompressionType, ProducerEpoch, ProducerId};
 use crate::util::varint;
@@ -254,6 +255,21 @@ proptest! {
             header.set_records_count(12);
         });
         read_every_way(&RecordBatch::parse(&mut bytes).unwrap());
+    }
+
+    /// The two parsers of a record, the fast one and the one for every kind, say the same wherever both say something.
+    #[test]
+    fn both_parsers_agree(
+        // Bytes of varints in one to three bytes, and of lengths that fit the record.
+        prefix in prop::collection::vec(prop_oneof![0..0x20u8, 0x80..0x84u8], 1..12),
+        padding in prop::collection::vec(Just(0u8), 0..24),
+    ) {
+        let input = [prefix, padding].concat();
+        if let Some((fast, size)) = Fields::parse_common(&input) {
+            let mut rest = &input[..];
+            prop_assert_eq!(Fields::parse(&mut rest), Ok(fast));
+            prop_assert_eq!(size, input.len() - rest.len());
+        }
     }
 
     /// Records made of plausible fields, which reach deeper than random bytes.
