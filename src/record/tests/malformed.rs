@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{CODECS, Owned, build, read, samples};
 use crate::record::record::Fields;
 use crate::record::{BatchHeader, RecordBatch, RecordError, SealOptions};
-use crate::types::{CompressionType, ProducerEpoch, ProducerId};
+use crate::types::{ProducerEpoch, ProducerId};
 use crate::util::varint;
 
 /// Invariant 41: any single bit flip in a batch is rejected, and never served as data.
@@ -111,7 +111,7 @@ fn contradicting_headers_are_refused() {
 #[test]
 #[cfg(feature = "lz4")]
 fn a_huge_count_over_a_tiny_compressed_body_is_refused() {
-    let compression = CompressionType::Lz4;
+    let compression = crate::types::CompressionType::Lz4;
     let batch = build(&[Owned::default()], SealOptions { compression, ..SealOptions::default() });
     let mut bytes = forge(batch.body(), |header| {
         header.set_attributes(compression.id());
