@@ -15,14 +15,14 @@ async fn main() -> brokerless::Result<()> {
     let cluster = Cluster::in_memory();
     cluster.admin().create_topic(NewTopic::new("jobs").partitions(4)).await?;
 
-    let join = || {
+    let join = || -> brokerless::Result<_> {
         let config = ConsumerConfig::group("workers")
             .auto_offset_reset(AutoOffsetReset::Earliest)
             .partition_assignment_strategy([PartitionAssignor::CooperativeSticky])
             .enable_auto_commit(false);
         let mut consumer = cluster.consumer(config)?;
         consumer.subscribe(["jobs"])?;
-        brokerless::Result::Ok(consumer)
+        Ok(consumer)
     };
     let (mut first, mut second) = (join()?, join()?);
     while first.assignment().len() != 2 || second.assignment().len() != 2 {

@@ -111,7 +111,7 @@ async fn replay(cluster: &Cluster) -> Result<Airports, Error> {
     let at = |day| partitions.iter().map(move |it| (it.clone(), new_york_ms(day, 0, 0)));
     let starts = consumer.offsets_for_times(at(REPLAYED_DAY)).await?;
     let ends = consumer.offsets_for_times(at(REPLAYED_DAY + 1)).await?;
-    let offset = |found: &Option<brokerless::OffsetAndTimestamp>| {
+    let offset = |found: &Option<brokerless::consumer::OffsetAndTimestamp>| {
         found.as_ref().map(|it| it.offset()).ok_or("no flight at or after that time")
     };
     let mut left = 0;

@@ -184,7 +184,7 @@ impl BatchHeader {
     pub fn last_sequence(&self) -> i32 {
         match self.base_sequence() {
             -1 => -1,
-            base => (i64::from(base) + i64::from(self.last_offset_delta()) & 0x7fff_ffff) as i32,
+            base => ((i64::from(base) + i64::from(self.last_offset_delta())) & 0x7fff_ffff) as i32,
         }
     }
 

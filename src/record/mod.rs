@@ -2,6 +2,14 @@
 //!
 //! A [`RecordBatch`] is a 61-byte [`BatchHeader`] value and a shared body. Records are parsed lazily; keys, values and
 //! header values are slices of the body.
+//!
+//! 1. What [`RecordBatch::parse`] returns has the right length and CRC, a known codec, and a header that does not
+//!    contradict itself. What the body holds is only known once it is iterated.
+//! 2. A [`Record`] that exists is well-formed, its headers included. Offsets within a batch ascend strictly and stay in
+//!    the header's range.
+//! 3. Bytes from outside never panic, and never make anybody allocate more than a stated limit.
+//! 4. Base offset and leader epoch lie outside the CRC. Everything else that changes marks the CRC as pending, to be
+//!    computed when the batch leaves the process.
 
 mod batch;
 mod builder;

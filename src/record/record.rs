@@ -70,7 +70,7 @@ impl<'a> Record<'a> {
 /// key length varint (-1: null), key, value length varint (-1: null), value, header count varint, headers
 /// header: key length varint, key, value length varint (-1: null), value
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fields<'a> {
     pub(super) timestamp_delta: i64,
     pub(super) offset_delta: i32,
@@ -87,15 +87,11 @@ impl<'a> Fields<'a> {
     #[inline(always)]
     pub(super) fn parse_common(input: &'a [u8]) -> Option<(Self, usize)> {
         let mut prefix = ShortReader::new(input)?;
-        let length = prefix.read()?;
-        let start = prefix.size();
+        let length = prefix.read_length()?;
+        let size = prefix.size() + length;
         prefix.skip_byte();
         let timestamp_delta = prefix.read()?;
         let offset_delta = prefix.read()?;
-        if length & 1 != 0 {
-            return None;
-        }
-        let size = start + (length >> 1) as usize;
         let mut record = input.get(prefix.size()..size)?;
         let key = nullable_bytes(&mut record)?;
         let value = nullable_bytes(&mut record)?;

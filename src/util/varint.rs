@@ -126,6 +126,25 @@ impl ShortReader {
         self.size += 1;
     }
 
+    /// A zig-zag varint at the start that is a length; `None` if it is negative or has more than two bytes.
+    ///
+    /// Where the next record starts hangs on this, so it is as short a chain of operations as can be.
+    #[inline]
+    pub(crate) fn read_length(&mut self) -> Option<usize> {
+        let word = self.word;
+        if word & 1 != 0 {
+            return None;
+        }
+        let low = (word & 0x7f) >> 1;
+        if word & 0x80 == 0 {
+            self.skip_byte();
+            return Some(low as usize);
+        }
+        self.word >>= 16;
+        self.size += 2;
+        (word & 0x8000 == 0).then_some((low | (word & 0x7f00) >> 2) as usize)
+    }
+
     /// The next varint, raw; `None` if it has more than two bytes.
     #[inline]
     pub(crate) fn read(&mut self) -> Option<u32> {

@@ -4,8 +4,9 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::{CODECS, Owned, build, read, samples};
+use crate::record::record::Fields;
 use crate::record::{BatchHeader, RecordBatch, RecordError, SealOptions};
-use crate::types::{CompressionType, ProducerEpoch, ProducerId};
+use crate::types::{ProducerEpoch, ProducerId};
 use crate::util::varint;
 
 /// Invariant 41: any single bit flip in a batch is rejected, and never served as data.
@@ -110,7 +111,7 @@ fn contradicting_headers_are_refused() {
 #[test]
 #[cfg(feature = "lz4")]
 fn a_huge_count_over_a_tiny_compressed_body_is_refused() {
-    let compression = CompressionType::Lz4;
+    let compression = crate::types::CompressionType::Lz4;
     let batch = build(&[Owned::default()], SealOptions { compression, ..SealOptions::default() });
     let mut bytes = forge(batch.body(), |header| {
         header.set_attributes(compression.id());
@@ -254,6 +255,21 @@ proptest! {
             header.set_records_count(12);
         });
         read_every_way(&RecordBatch::parse(&mut bytes).unwrap());
+    }
+
+    /// The two parsers of a record, the fast one and the one for every kind, say the same wherever both say something.
+    #[test]
+    fn both_parsers_agree(
+        // Bytes of varints in one to three bytes, and of lengths that fit the record.
+        prefix in prop::collection::vec(prop_oneof![0..0x20u8, 0x80..0x84u8], 1..12),
+        padding in prop::collection::vec(Just(0u8), 0..24),
+    ) {
+        let input = [prefix, padding].concat();
+        if let Some((fast, size)) = Fields::parse_common(&input) {
+            let mut rest = &input[..];
+            prop_assert_eq!(Fields::parse(&mut rest), Ok(fast));
+            prop_assert_eq!(size, input.len() - rest.len());
+        }
     }
 
     /// Records made of plausible fields, which reach deeper than random bytes.
