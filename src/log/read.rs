@@ -112,7 +112,7 @@ mod tests {
         for (start, bases) in [(0, &[0, 3, 4, 9][..]), (2, &[0, 3, 4, 9]), (3, &[3, 4, 9]), (8, &[4, 9]), (10, &[9])] {
             assert_eq!(log.read_bases(start, usize::MAX, 11, false), bases, "from {start}");
         }
-        assert_eq!(log.read_bases(11, usize::MAX, 11, true), []);
+        assert_eq!(log.read_bases(11, usize::MAX, 11, true), [0i64; 0]);
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         let log = log();
         let (first, second) = (batch(3).size_in_bytes(), batch(1).size_in_bytes());
         assert_eq!(log.read_bases(0, 1, 11, true), [0]);
-        assert_eq!(log.read_bases(0, 1, 11, false), []);
+        assert_eq!(log.read_bases(0, 1, 11, false), [0i64; 0]);
         assert_eq!(log.read_bases(0, first, 11, false), [0]);
         assert_eq!(log.read_bases(0, first + second - 1, 11, false), [0]);
         assert_eq!(log.read_bases(0, first + second, 11, false), [0, 3]);

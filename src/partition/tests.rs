@@ -174,7 +174,7 @@ fn the_high_watermark_is_the_smallest_log_end_of_the_isr() {
     assert_eq!((outcome.acked, outcome.high_watermark_advanced, outcome.required_offset), (false, false, 3));
     assert!(partition.append(batch(1), Acks::Leader).unwrap().acked);
     assert!(!partition.fetch(2, 4, NOW_MS).high_watermark_advanced);
-    assert_eq!(partition.visible(IsolationLevel::ReadUncommitted), []);
+    assert_eq!(partition.visible(IsolationLevel::ReadUncommitted), [0i64; 0]);
     assert!(partition.fetch(3, 3, NOW_MS).high_watermark_advanced);
     assert_eq!((partition.high_watermark(), partition.visible(IsolationLevel::ReadUncommitted)), (3, vec![0]));
     assert!(partition.fetch(3, 4, NOW_MS).high_watermark_advanced);

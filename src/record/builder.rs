@@ -170,7 +170,7 @@ impl BatchBuilder {
         if self.count == 0 {
             return Err(RecordError::Malformed("batch without records"));
         }
-        self.block.buffer().truncate(self.written);
+        self.block.set_filled(self.written);
         let body = match options.compression {
             CompressionType::None => self.block.freeze(),
             codec => compression::compress(codec, options.compression_level, self.block.as_slice())?,

@@ -35,38 +35,49 @@ impl BlockPool {
     /// An empty block with room for `block_size` bytes: a recycled one where there is one.
     pub(crate) fn take(self: &Arc<Self>) -> Block {
         let data = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.block_size));
-        Block { data, home: Some(Arc::clone(self)) }
+        Block { data, filled: 0, home: Some(Arc::clone(self)) }
     }
 
-    fn put_back(&self, mut data: Vec<u8>) {
-        data.clear();
+    fn put_back(&self, data: Vec<u8>) {
         drop(self.free.push(data));
     }
 }
 
 /// Memory for one batch body, while it is being filled.
+///
+/// What earlier batches left in a recycled block stays there, behind what is filled: clearing it would cost as much as
+/// the copy into it.
 #[derive(Debug)]
 pub(crate) struct Block {
+    /// Initialised memory, of which the first `filled` bytes mean something.
     data: Vec<u8>,
+    filled: usize,
     home: Option<Arc<BlockPool>>,
 }
 
 impl Block {
     /// Memory of its own, which no pool takes back: for a record larger than a pool's blocks.
     pub(crate) fn unpooled(capacity: usize) -> Self {
-        Self { data: Vec::with_capacity(capacity), home: None }
+        Self { data: Vec::with_capacity(capacity), filled: 0, home: None }
     }
 
-    /// What has been written so far; grows by appending. Stay within [`Block::capacity`].
+    /// All initialised memory: what is filled, and old bytes behind it to write over. Extend it up to
+    /// [`Block::capacity`], and say with [`Block::set_filled`] how much of it counts.
     #[inline]
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.data
     }
 
-    /// What has been written so far.
+    /// Says that the first `filled` bytes of the buffer are the body.
+    pub(crate) fn set_filled(&mut self, filled: usize) {
+        assert!(filled <= self.data.len(), "{filled} bytes of a buffer of {}", self.data.len());
+        self.filled = filled;
+    }
+
+    /// What is filled.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.data
+        &self.data[..self.filled]
     }
 
     #[inline]
@@ -74,12 +85,12 @@ impl Block {
         self.data.capacity()
     }
 
-    /// Turns what was written into shared bytes. A block that is at least half full is shared as it is and returns to
-    /// its pool when the last slice is dropped; a smaller filling is copied to memory of its own size, so that a few
-    /// records that linger alone do not hold a whole block.
+    /// Turns what was filled into shared bytes. A block that is at least half full is shared as it is and returns to its
+    /// pool when the last slice is dropped; a smaller filling is copied to memory of its own size, so that a few records
+    /// that linger alone do not hold a whole block.
     pub(crate) fn freeze(self) -> Bytes {
-        if self.home.is_some() && self.data.len() * 2 < self.data.capacity() {
-            return Bytes::copy_from_slice(&self.data);
+        if self.home.is_some() && self.filled * 2 < self.data.capacity() {
+            return Bytes::copy_from_slice(self.as_slice());
         }
         Bytes::from_owner(self)
     }
@@ -87,7 +98,7 @@ impl Block {
 
 impl AsRef<[u8]> for Block {
     fn as_ref(&self) -> &[u8] {
-        &self.data
+        self.as_slice()
     }
 }
 
@@ -103,11 +114,16 @@ impl Drop for Block {
 mod tests {
     use super::*;
 
+    fn fill(block: &mut Block, bytes: &[u8]) {
+        block.buffer().extend_from_slice(bytes);
+        block.set_filled(bytes.len());
+    }
+
     #[test]
     fn the_last_slice_returns_the_block() {
         let pool = BlockPool::new(8, 2);
         let mut block = pool.take();
-        block.buffer().extend_from_slice(b"abcdef");
+        fill(&mut block, b"abcdef");
         let address = block.as_slice().as_ptr();
         let body = block.freeze();
         let slice = body.slice(1..3);
@@ -125,7 +141,7 @@ mod tests {
     fn a_small_filling_moves_out_and_returns_the_block_at_once() {
         let pool = BlockPool::new(64, 2);
         let mut block = pool.take();
-        block.buffer().extend_from_slice(b"few");
+        fill(&mut block, b"few");
         let body = block.freeze();
         assert_eq!((&body[..], pool.idle_blocks()), (&b"few"[..], 1));
     }
