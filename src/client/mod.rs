@@ -1,3 +1,3 @@
 //! The in-process client API.
 
-pub mod consumer;
+pub(crate) mod consumer;

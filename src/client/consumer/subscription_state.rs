@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use regex_lite::Regex;
 
-use crate::client::consumer::OffsetReset;
+use crate::client::consumer::AutoOffsetReset;
 use crate::client::consumer::partition_state::{PartitionState, Phase, Reset};
 use crate::cluster::MetadataImage;
 use crate::error::{Error, ErrorCode, Result};
@@ -169,11 +169,11 @@ impl SubscriptionState {
     }
 
     /// The named partitions, or all of them if none is named; an error, and no change, if one is not assigned.
-    pub(super) fn named_or_all(&mut self, named: &[TopicPartition]) -> Result<Vec<&mut PartitionState>> {
+    pub(super) fn named_or_all(&mut self, named: &[&TopicPartition]) -> Result<Vec<&mut PartitionState>> {
         for topic_partition in named {
             self.assigned(topic_partition)?;
         }
-        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&state.topic_partition);
+        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&&state.topic_partition);
         Ok(self.partitions.iter_mut().filter(is_named).collect())
     }
 
@@ -203,7 +203,7 @@ impl SubscriptionState {
     }
 
     /// Places the position of partitions for which nothing is committed.
-    pub(super) fn place_uncommitted(&mut self, named: &[TopicPartition], reset: OffsetReset) -> Result<()> {
+    pub(super) fn place_uncommitted(&mut self, named: &[TopicPartition], reset: AutoOffsetReset) -> Result<()> {
         let without: Vec<_> = named.iter().filter(|name| self.is_initializing(name)).cloned().collect();
         let Some(reset) = Reset::from_policy(reset) else {
             return match without.first() {
@@ -299,10 +299,10 @@ mod tests {
         let mut subscriptions = assigned(2);
         subscriptions.seek(&partition(0), 7).unwrap();
         let names = [partition(0), partition(1)];
-        let error = subscriptions.place_uncommitted(&names, OffsetReset::None).unwrap_err();
+        let error = subscriptions.place_uncommitted(&names, AutoOffsetReset::None).unwrap_err();
         assert_eq!(error.code(), ErrorCode::OffsetOutOfRange);
         assert_eq!(error.topic_partition(), Some(&partition(1)));
-        subscriptions.place_uncommitted(&names, OffsetReset::Earliest).unwrap();
+        subscriptions.place_uncommitted(&names, AutoOffsetReset::Earliest).unwrap();
         assert_eq!(subscriptions.find(&partition(0)).unwrap().known_position(), Some(7));
         assert_eq!(subscriptions.find(&partition(1)).unwrap().phase, Phase::AwaitingReset(Reset::Earliest));
     }
