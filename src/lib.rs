@@ -1,7 +1,7 @@
 //! Kafka's semantics as an embeddable Rust library.
 
 mod broker;
-mod client;
+pub mod client;
 mod cluster;
 mod config;
 mod controller;
@@ -14,14 +14,9 @@ pub mod types;
 mod util;
 
 pub use client::consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerStream, ConsumerWaker,
-    OffsetAndTimestamp, OwnedConsumerRecord, PartitionAssignor, RebalanceContext, RebalanceListener,
+    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset, OwnedConsumerRecord,
+    PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use cluster::Cluster;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;
-
-/// What a [`Consumer`] takes and answers.
-pub mod consumer {
-    pub use crate::client::consumer::{CommitHandle, ConsumerGroupMetadata, IntoIter, Iter, PartitionInfo};
-}

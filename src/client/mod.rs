@@ -1,3 +1,3 @@
 //! The in-process client API.
 
-pub(crate) mod consumer;
+pub mod consumer;
