@@ -8,7 +8,7 @@ use crate::client::consumer::AutoOffsetReset;
 use crate::client::consumer::partition_state::{PartitionState, Phase, Reset};
 use crate::cluster::MetadataImage;
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
+use crate::types::{OffsetAndMetadata, TopicPartition};
 
 /// What a consumer wants and what it has been given: Kafka's `SubscriptionState`.
 #[derive(Debug, Default)]
@@ -222,13 +222,6 @@ impl SubscriptionState {
     pub(super) fn is_initializing(&self, topic_partition: &TopicPartition) -> bool {
         self.find(topic_partition).is_some_and(|state| state.phase == Phase::Initializing)
     }
-
-    /// Goes on at `offset`.
-    pub(super) fn seek(&mut self, topic_partition: &TopicPartition, offset: Offset) -> Result<()> {
-        self.assigned_mut(topic_partition)?.seek(offset, None);
-        self.unsettled = true;
-        Ok(())
-    }
 }
 
 fn not_assigned(topic_partition: &TopicPartition) -> Error {
@@ -270,7 +263,7 @@ mod tests {
     #[test]
     fn partitions_that_stay_keep_their_state() {
         let mut subscriptions = assigned(2);
-        subscriptions.seek(&partition(1), 7).unwrap();
+        subscriptions.assigned_mut(&partition(1)).unwrap().seek(7, None);
         subscriptions.assigned_mut(&partition(1)).unwrap().revoking = true;
         let epoch = subscriptions.epoch();
         subscriptions.set_assignment([partition(2), partition(1), partition(1)]);
@@ -279,13 +272,13 @@ mod tests {
         let kept = subscriptions.find(&partition(1)).unwrap();
         assert_eq!((kept.known_position(), kept.is_fetchable()), (Some(7), true));
         assert_eq!(subscriptions.find(&partition(2)).unwrap().known_position(), None);
-        assert!(subscriptions.seek(&partition(0), 1).unwrap_err().is_illegal_state());
+        assert!(subscriptions.assigned_mut(&partition(0)).unwrap_err().is_illegal_state());
     }
 
     #[test]
     fn only_known_positions_are_committed() {
         let mut subscriptions = assigned(3);
-        subscriptions.seek(&partition(1), 7).unwrap();
+        subscriptions.assigned_mut(&partition(1)).unwrap().seek(7, None);
         let committed = vec![(partition(1), OffsetAndMetadata::new(7))];
         assert_eq!(subscriptions.consumed(), committed);
         assert_eq!(subscriptions.uncommitted(), committed);
@@ -297,7 +290,7 @@ mod tests {
     #[test]
     fn invariant_34_resets_touch_only_partitions_without_a_position() {
         let mut subscriptions = assigned(2);
-        subscriptions.seek(&partition(0), 7).unwrap();
+        subscriptions.assigned_mut(&partition(0)).unwrap().seek(7, None);
         let names = [partition(0), partition(1)];
         let error = subscriptions.place_uncommitted(&names, AutoOffsetReset::None).unwrap_err();
         assert_eq!(error.code(), ErrorCode::OffsetOutOfRange);
