@@ -1,4 +1,4 @@
-//! [`ConsumerConfig`] and [`OffsetReset`].
+//! [`ConsumerConfig`] and [`AutoOffsetReset`].
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::types::IsolationLevel;
 /// A consumer's settings, named after Kafka's and with Kafka's defaults.
 ///
 /// ```
-/// use brokerless::{ConsumerConfig, OffsetReset};
-/// let config = ConsumerConfig::group("billing").auto_offset_reset(OffsetReset::Earliest).max_poll_records(1000);
+/// use brokerless::{ConsumerConfig, AutoOffsetReset};
+/// let config = ConsumerConfig::group("billing").auto_offset_reset(AutoOffsetReset::Earliest).max_poll_records(1000);
 /// # let _ = config;
 /// ```
 ///
@@ -30,6 +30,7 @@ use crate::types::IsolationLevel;
 /// # Ok::<_, brokerless::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ConsumerConfig {
     pub(super) group_id: Option<String>,
     pub(super) group_instance_id: Option<String>,
@@ -37,7 +38,7 @@ pub struct ConsumerConfig {
     /// `None`: Kafka's default, which is on with a group and off without.
     pub(super) enable_auto_commit: Option<bool>,
     pub(super) auto_commit_interval: Duration,
-    pub(super) auto_offset_reset: OffsetReset,
+    pub(super) auto_offset_reset: AutoOffsetReset,
     pub(super) isolation_level: IsolationLevel,
     pub(super) max_poll_records: usize,
     pub(super) fetch_min_bytes: usize,
@@ -65,7 +66,7 @@ impl Default for ConsumerConfig {
             client_id: String::new(),
             enable_auto_commit: None,
             auto_commit_interval: Duration::from_secs(5),
-            auto_offset_reset: OffsetReset::Latest,
+            auto_offset_reset: AutoOffsetReset::Latest,
             isolation_level: IsolationLevel::ReadUncommitted,
             max_poll_records: 500,
             fetch_min_bytes: 1,
@@ -107,14 +108,12 @@ impl ConsumerConfig {
 
     /// `group.instance.id`: makes the consumer a static member, which keeps its partitions over a restart within
     /// `session.timeout.ms` and does not leave the group when it is closed (KIP-345). Default: none.
-    #[must_use]
     pub fn group_instance_id(mut self, id: impl Into<String>) -> Self {
         self.group_instance_id = Some(id.into());
         self
     }
 
     /// `client.id`: begins the member id that the coordinator gives out. Default: empty, read as `consumer`.
-    #[must_use]
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = id.into();
         self
@@ -122,14 +121,12 @@ impl ConsumerConfig {
 
     /// `enable.auto.commit`: commit, every `auto.commit.interval.ms`, before a rebalance and when closing, what earlier
     /// polls returned. Default: true with a group, false without; true without a group is refused.
-    #[must_use]
     pub fn enable_auto_commit(mut self, enable: bool) -> Self {
         self.enable_auto_commit = Some(enable);
         self
     }
 
     /// `auto.commit.interval.ms`. Default: 5 s.
-    #[must_use]
     pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
         self.auto_commit_interval = interval;
         self
@@ -137,35 +134,30 @@ impl ConsumerConfig {
 
     /// `auto.offset.reset`: where to begin where nothing is committed, or where the position is out of the log's range.
     /// Default: latest.
-    #[must_use]
-    pub fn auto_offset_reset(mut self, reset: OffsetReset) -> Self {
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
         self.auto_offset_reset = reset;
         self
     }
 
     /// `isolation.level`. Default: read_uncommitted.
-    #[must_use]
     pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
         self.isolation_level = level;
         self
     }
 
     /// `max.poll.records`: the most records that one poll returns. Default: 500; at least 1.
-    #[must_use]
     pub fn max_poll_records(mut self, count: usize) -> Self {
         self.max_poll_records = count;
         self
     }
 
     /// `fetch.min.bytes`: wait for this many bytes of batches, but no longer than `fetch.max.wait.ms`. Default: 1.
-    #[must_use]
     pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
         self.fetch_min_bytes = bytes;
         self
     }
 
     /// `fetch.max.wait.ms`: how long to wait for `fetch.min.bytes`. Default: 500 ms.
-    #[must_use]
     pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
         self.fetch_max_wait = wait;
         self
@@ -173,14 +165,12 @@ impl ConsumerConfig {
 
     /// `fetch.max.bytes`: the most bytes of batches to read from the logs at once. A first batch beyond it is read all
     /// the same (KIP-74). Default: 50 MiB.
-    #[must_use]
     pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
         self.fetch_max_bytes = bytes;
         self
     }
 
     /// `max.partition.fetch.bytes`: the same for one partition. Default: 1 MiB.
-    #[must_use]
     pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
         self.max_partition_fetch_bytes = bytes;
         self
@@ -188,14 +178,12 @@ impl ConsumerConfig {
 
     /// `session.timeout.ms`: a member that sends no heartbeat for so long is removed from its group. The brokers accept
     /// 6 s to 30 min. Default: 45 s.
-    #[must_use]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
         self
     }
 
     /// `heartbeat.interval.ms`: must be less than the session timeout. Default: 3 s.
-    #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;
         self
@@ -203,7 +191,6 @@ impl ConsumerConfig {
 
     /// `max.poll.interval.ms`: a member that does not poll for so long leaves its group; also how long the group waits
     /// for its members to rejoin. Default: 5 min.
-    #[must_use]
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
         self
@@ -211,21 +198,18 @@ impl ConsumerConfig {
 
     /// `partition.assignment.strategy`: the assignors that this member supports, the preferred one first. It rebalances
     /// cooperatively if all of them can. Default: range, cooperative-sticky.
-    #[must_use]
     pub fn partition_assignment_strategy(mut self, assignors: impl IntoIterator<Item = PartitionAssignor>) -> Self {
         self.partition_assignment_strategy = assignors.into_iter().collect();
         self
     }
 
     /// `default.api.timeout.ms`: how long calls without a timeout of their own wait. Default: 60 s.
-    #[must_use]
     pub fn default_api_timeout(mut self, timeout: Duration) -> Self {
         self.default_api_timeout = timeout;
         self
     }
 
     /// `request.timeout.ms`: how long one request to a coordinator may take, other than joining. Default: 30 s.
-    #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -233,7 +217,6 @@ impl ConsumerConfig {
 
     /// `retry.backoff.ms` and `retry.backoff.max.ms`: the first and the longest pause before a failed request is tried
     /// again; it doubles in between. Default: 100 ms, 1000 ms.
-    #[must_use]
     pub fn retry_backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.retry_backoff = first;
         self.retry_backoff_max = longest;
@@ -241,7 +224,6 @@ impl ConsumerConfig {
     }
 
     /// `exclude.internal.topics`: whether a pattern passes over Kafka's internal topics. Default: true.
-    #[must_use]
     pub fn exclude_internal_topics(mut self, exclude: bool) -> Self {
         self.exclude_internal_topics = exclude;
         self
@@ -291,7 +273,7 @@ impl ConsumerConfig {
 /// Where to begin without a usable position: Kafka's `auto.offset.reset`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum OffsetReset {
+pub enum AutoOffsetReset {
     /// `earliest`: at the log start.
     Earliest,
     /// `latest`: behind what is there.
@@ -304,7 +286,7 @@ pub enum OffsetReset {
     ByDuration(Duration),
 }
 
-impl fmt::Display for OffsetReset {
+impl fmt::Display for AutoOffsetReset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Earliest => f.write_str("earliest"),
@@ -324,7 +306,7 @@ mod tests {
         let config = ConsumerConfig::group("g");
         assert!(config.auto_commits());
         assert!(!ConsumerConfig::default().auto_commits());
-        assert_eq!(config.auto_offset_reset, OffsetReset::Latest);
+        assert_eq!(config.auto_offset_reset, AutoOffsetReset::Latest);
         assert_eq!((config.max_poll_records, config.fetch_max_bytes), (500, 52_428_800));
         config.validate().unwrap();
     }

@@ -298,14 +298,31 @@ impl fmt::Debug for Consumer {
 
 /// A consumer's part in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ConsumerGroupMetadata {
+    pub(super) group_id: String,
+    pub(super) generation_id: i32,
+    pub(super) member_id: String,
+    pub(super) group_instance_id: Option<String>,
+}
+
+impl ConsumerGroupMetadata {
     /// `group.id`.
-    pub group_id: String,
-    /// Counts the group's rebalances; -1 outside of it.
-    pub generation_id: i32,
+    pub fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    /// Counts the group's rebalances; -1 outside of the group.
+    pub fn generation_id(&self) -> i32 {
+        self.generation_id
+    }
+
     /// What the coordinator calls the member; empty outside of the group.
-    pub member_id: String,
+    pub fn member_id(&self) -> &str {
+        &self.member_id
+    }
+
     /// `group.instance.id` of a static member.
-    pub group_instance_id: Option<String>,
+    pub fn group_instance_id(&self) -> Option<&str> {
+        self.group_instance_id.as_deref()
+    }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::client::consumer::partition_state::{Current, PartitionState, Phase, Reset};
 use crate::client::consumer::records::{BatchInfo, FetchedBatch};
 use crate::client::consumer::subscription_state::SubscriptionState;
-use crate::client::consumer::{ConsumerConfig, ConsumerRecords, OffsetReset};
+use crate::client::consumer::{AutoOffsetReset, ConsumerConfig, ConsumerRecords};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{RecordBatch, RecordError};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
@@ -31,7 +31,7 @@ pub(super) struct Fetcher {
     max_wait: Duration,
     max_bytes: usize,
     max_partition_bytes: usize,
-    reset: OffsetReset,
+    reset: AutoOffsetReset,
     /// Partitions with something buffered, in the order in which they were read. Indexes of `epoch`.
     queue: VecDeque<usize>,
     /// The assignment that `queue` and `next` speak of.
@@ -40,7 +40,7 @@ pub(super) struct Fetcher {
     next: usize,
     /// Carries batches from the log to a partition's buffer; empty in between.
     scratch: Vec<RecordBatch>,
-    /// Until when less than `fetch.min.bytes` is held back: the fetch request that Kafka's brokers would be holding.
+    /// Until when less than `fetch.min.bytes` is held back.
     held_until: Option<Instant>,
     /// Bytes read and held back.
     held_bytes: usize,
@@ -188,22 +188,13 @@ impl Fetcher {
         }
     }
 
-    /// `fetch.min.bytes` and `fetch.max.wait.ms`: what a broker does with a fetch request that it cannot fill yet.
+    /// `fetch.min.bytes` and `fetch.max.wait.ms`: what a broker does with a fetch request that it cannot fill yet. The
+    /// wait counts from the first byte, so that an idle consumer need not wake up.
     fn hold_or_release(&mut self) {
-        if self.min_bytes > 1 && self.held_bytes < self.min_bytes.min(self.max_bytes) {
+        if (1..self.min_bytes.min(self.max_bytes)).contains(&self.held_bytes) && !self.max_wait.is_zero() {
             let now = Instant::now();
-            match self.held_until {
-                None => {
-                    self.held_until = Some(now + self.max_wait);
-                    return;
-                }
-                Some(deadline) if now < deadline => return,
-                // An empty answer, and the next request.
-                Some(_) if self.held_bytes == 0 => {
-                    self.held_until = Some(now + self.max_wait);
-                    return;
-                }
-                Some(_) => {}
+            if *self.held_until.get_or_insert(now + self.max_wait) > now {
+                return;
             }
         }
         self.held_until = None;

@@ -91,27 +91,31 @@ impl RebalanceContext<'_> {
     }
 
     /// See [`Consumer::seek_to_beginning`].
-    pub fn seek_to_beginning(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn seek_to_beginning<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.consumer.seek_to_beginning(partitions)
     }
 
     /// See [`Consumer::seek_to_end`].
-    pub fn seek_to_end(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn seek_to_end<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.consumer.seek_to_end(partitions)
     }
 
     /// See [`Consumer::seek_to_timestamp`].
-    pub fn seek_to_timestamp(&mut self, partitions: &[TopicPartition], timestamp: i64) -> Result<()> {
+    pub fn seek_to_timestamp<'p>(
+        &mut self,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        timestamp: i64,
+    ) -> Result<()> {
         self.consumer.seek_to_timestamp(partitions, timestamp)
     }
 
     /// See [`Consumer::pause`].
-    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn pause<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.consumer.pause(partitions)
     }
 
     /// See [`Consumer::resume`].
-    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn resume<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.consumer.resume(partitions)
     }
 }

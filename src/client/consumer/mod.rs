@@ -41,7 +41,7 @@ mod wakeup;
 
 pub use assignor::PartitionAssignor;
 pub use commit::CommitHandle;
-pub use config::{ConsumerConfig, OffsetReset};
+pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use consumer::{Consumer, ConsumerGroupMetadata};
 pub use listener::{RebalanceContext, RebalanceListener};
 pub use offsets::{OffsetAndTimestamp, PartitionInfo};

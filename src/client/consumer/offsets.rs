@@ -1,5 +1,6 @@
 //! Questions about offsets and topics.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -54,15 +55,16 @@ impl Consumer {
     /// `INVALID_GROUP_ID` without a group; a timeout after `default.api.timeout.ms`.
     pub async fn committed(
         &self,
-        partitions: &[TopicPartition],
+        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
+        let partitions: Vec<_> = partitions.into_iter().map(|it| it.borrow().clone()).collect();
         let group_id = self.config.group_id.as_ref().ok_or_else(no_group_id)?;
         let deadline = Instant::now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
         loop {
             let request = OffsetFetchRequest {
                 group_id: group_id.clone(),
-                partitions: Some(partitions.to_vec()),
+                partitions: Some(partitions.clone()),
                 require_stable: true,
             };
             let late = || Error::timeout("committed offsets could not be fetched within default.api.timeout.ms");
@@ -87,39 +89,46 @@ impl Consumer {
     ///
     /// # Errors
     /// `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist.
-    pub async fn beginning_offsets(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>> {
+    pub async fn beginning_offsets(
+        &self,
+        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+    ) -> Result<BTreeMap<TopicPartition, Offset>> {
         self.ask_leaders(partitions, |handle| handle.offsets().log_start()).await
     }
 
     /// The end of these partitions: the high watermark, or the last stable offset if `isolation.level=read_committed`.
     /// Errors as [`Consumer::beginning_offsets`].
-    pub async fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>> {
+    pub async fn end_offsets(
+        &self,
+        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+    ) -> Result<BTreeMap<TopicPartition, Offset>> {
         let isolation = self.fetcher.isolation();
         self.ask_leaders(partitions, |handle| handle.offsets().visible_end(isolation)).await
     }
 
     async fn ask_leaders<T>(
         &self,
-        partitions: &[TopicPartition],
+        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
         ask: impl Fn(&PartitionHandle) -> T,
     ) -> Result<BTreeMap<TopicPartition, T>> {
         let mut answers = BTreeMap::new();
         for topic_partition in partitions {
+            let topic_partition = topic_partition.borrow();
             let leader = self.leader(topic_partition).await?;
             answers.insert(topic_partition.clone(), ask(&leader));
         }
         Ok(answers)
     }
 
-    /// For each partition the first record with a timestamp of at least the given one (ms since 1970); no entry where
-    /// there is none.
+    /// For each partition the first record with a timestamp of at least the given one (ms since 1970); `None` where there
+    /// is none.
     ///
     /// # Errors
     /// `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist; `INVALID_REQUEST` for a negative timestamp.
     pub async fn offsets_for_times(
         &self,
         timestamps: impl IntoIterator<Item = (TopicPartition, i64)>,
-    ) -> Result<BTreeMap<TopicPartition, OffsetAndTimestamp>> {
+    ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>> {
         let mut found = BTreeMap::new();
         for (topic_partition, timestamp) in timestamps {
             if timestamp < 0 {
@@ -127,11 +136,10 @@ impl Consumer {
                 return Err(Error::new(ErrorCode::InvalidRequest, message).with_topic_partition(topic_partition));
             }
             let leader = self.leader(&topic_partition).await?;
-            if let Some((offset, timestamp, leader_epoch)) =
-                leader.offset_for_timestamp(timestamp, self.fetcher.isolation())?
-            {
-                found.insert(topic_partition, OffsetAndTimestamp { offset, timestamp, leader_epoch });
-            }
+            let first = leader.offset_for_timestamp(timestamp, self.fetcher.isolation())?;
+            let first =
+                first.map(|(offset, timestamp, leader_epoch)| OffsetAndTimestamp { offset, timestamp, leader_epoch });
+            found.insert(topic_partition, first);
         }
         Ok(found)
     }
@@ -169,36 +177,64 @@ impl Consumer {
 
 /// A record found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct OffsetAndTimestamp {
+    offset: Offset,
+    timestamp: i64,
+    leader_epoch: LeaderEpoch,
+}
+
+impl OffsetAndTimestamp {
     /// The record's offset.
-    pub offset: Offset,
+    pub fn offset(&self) -> Offset {
+        self.offset
+    }
+
     /// The record's timestamp, in ms since 1970.
-    pub timestamp: i64,
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+
     /// Epoch of the leader that appended the record.
-    pub leader_epoch: LeaderEpoch,
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
 }
 
 /// Where a partition lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct PartitionInfo {
-    /// Topic and index.
-    pub topic_partition: TopicPartition,
-    /// `None` while no replica can lead.
-    pub leader: Option<BrokerId>,
-    /// The brokers that have a replica, the preferred leader first.
-    pub replicas: Vec<BrokerId>,
-    /// Those whose replica is in sync.
-    pub in_sync_replicas: Vec<BrokerId>,
+    topic_partition: TopicPartition,
+    leader: BrokerId,
+    replicas: Vec<BrokerId>,
+    in_sync_replicas: Vec<BrokerId>,
 }
 
 impl PartitionInfo {
+    /// Topic and index.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// `None` while no replica can lead.
+    pub fn leader(&self) -> Option<BrokerId> {
+        (self.leader != BrokerId::NONE).then_some(self.leader)
+    }
+
+    /// The brokers that have a replica, the preferred leader first.
+    pub fn replicas(&self) -> &[BrokerId] {
+        &self.replicas
+    }
+
+    /// Those whose replica is in sync.
+    pub fn in_sync_replicas(&self) -> &[BrokerId] {
+        &self.in_sync_replicas
+    }
+
     fn of_topic(topic: &TopicImage) -> Vec<Self> {
         let partitions = topic.partitions.iter().enumerate();
         let info = partitions.map(|(index, partition)| Self {
             topic_partition: TopicPartition::new(topic.name.clone(), index as i32),
-            leader: (partition.leader != BrokerId::NONE).then_some(partition.leader),
+            leader: partition.leader,
             replicas: partition.replicas.clone(),
             in_sync_replicas: partition.isr.clone(),
         });

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::consumer::OffsetReset;
+use crate::client::consumer::AutoOffsetReset;
 use crate::client::consumer::records::BatchInfo;
 use crate::cluster::PartitionHandle;
 use crate::record::{RecordBatch, Records};
@@ -60,12 +60,12 @@ pub(super) enum Reset {
 
 impl Reset {
     /// `None` for the policy `none`.
-    pub(super) fn from_policy(policy: OffsetReset) -> Option<Self> {
+    pub(super) fn from_policy(policy: AutoOffsetReset) -> Option<Self> {
         match policy {
-            OffsetReset::Earliest => Some(Self::Earliest),
-            OffsetReset::Latest => Some(Self::Latest),
-            OffsetReset::None => None,
-            OffsetReset::ByDuration(span) => Some(Self::Ago(span)),
+            AutoOffsetReset::Earliest => Some(Self::Earliest),
+            AutoOffsetReset::Latest => Some(Self::Latest),
+            AutoOffsetReset::None => None,
+            AutoOffsetReset::ByDuration(span) => Some(Self::Ago(span)),
         }
     }
 }

@@ -166,6 +166,7 @@ impl Consumer {
         if self.subscriptions.is_none() {
             return Err(Error::illegal_state("Consumer is not subscribed to any topics or assigned any partitions"));
         }
+        self.cluster.check_open()?;
         self.signal.take(Signal::GROUP);
         let version = self.cluster.metadata_version();
         if self.metadata_version != version {
@@ -240,6 +241,8 @@ impl Consumer {
             && changed.poll_answer(cx).is_ready()
         {
             self.parking.metadata = None;
+            // Newer metadata, or the cluster was shut down.
+            self.parking.attention = true;
             return Poll::Ready(());
         }
         // A position that is committed already leaves the auto-commit nothing to do.

@@ -46,12 +46,6 @@ impl Consumer {
         }
     }
 
-    /// Looks again for every partition's leader: the metadata changed.
-    pub(super) fn forget_leaders(&mut self) {
-        self.leaders_version = i64::MIN;
-        self.subscriptions.unsettled = true;
-    }
-
     fn find_leaders(&mut self) -> Result<()> {
         let version = self.cluster.metadata_version();
         let all = std::mem::replace(&mut self.leaders_version, version) != version;

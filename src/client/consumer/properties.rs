@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::client::consumer::{ConsumerConfig, OffsetReset};
+use crate::client::consumer::{AutoOffsetReset, ConsumerConfig};
 use crate::config::property::{invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_list};
 use crate::error::{Error, Result};
 use crate::types::IsolationLevel;
@@ -84,12 +84,12 @@ pub(super) fn set(config: &mut ConsumerConfig, name: &str, text: &str) -> Result
     Ok(())
 }
 
-fn parse_offset_reset(name: &str, text: &str) -> Result<OffsetReset> {
+fn parse_offset_reset(name: &str, text: &str) -> Result<AutoOffsetReset> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "earliest" => Ok(OffsetReset::Earliest),
-        "latest" => Ok(OffsetReset::Latest),
-        "none" => Ok(OffsetReset::None),
-        word => word.strip_prefix("by_duration:").and_then(parse_iso_duration).map(OffsetReset::ByDuration).ok_or_else(
+        "earliest" => Ok(AutoOffsetReset::Earliest),
+        "latest" => Ok(AutoOffsetReset::Latest),
+        "none" => Ok(AutoOffsetReset::None),
+        word => word.strip_prefix("by_duration:").and_then(parse_iso_duration).map(AutoOffsetReset::ByDuration).ok_or_else(
             || {
                 invalid(
                     name,
@@ -196,11 +196,14 @@ mod tests {
     #[test]
     fn offset_resets_and_iso_durations() {
         let reset = |text: &str| read("auto.offset.reset", text).map(|config| config.auto_offset_reset).ok();
-        assert_eq!(reset("EARLIEST"), Some(OffsetReset::Earliest));
-        assert_eq!(reset("none"), Some(OffsetReset::None));
-        assert_eq!(reset("by_duration:P1DT2H3M4.5S"), Some(OffsetReset::ByDuration(Duration::from_millis(93_784_500))));
-        assert_eq!(reset("by_duration:PT0.000000001S"), Some(OffsetReset::ByDuration(Duration::from_nanos(1))));
-        assert_eq!(reset("by_duration:PT90M"), Some(OffsetReset::ByDuration(Duration::from_secs(5400))));
+        assert_eq!(reset("EARLIEST"), Some(AutoOffsetReset::Earliest));
+        assert_eq!(reset("none"), Some(AutoOffsetReset::None));
+        assert_eq!(
+            reset("by_duration:P1DT2H3M4.5S"),
+            Some(AutoOffsetReset::ByDuration(Duration::from_millis(93_784_500)))
+        );
+        assert_eq!(reset("by_duration:PT0.000000001S"), Some(AutoOffsetReset::ByDuration(Duration::from_nanos(1))));
+        assert_eq!(reset("by_duration:PT90M"), Some(AutoOffsetReset::ByDuration(Duration::from_secs(5400))));
         for text in ["P", "PT", "1D", "P1", "PT1", "PT1M1H", "P1H", "PT1.S1", "PT1.1234567890S", "P-1D"] {
             assert_eq!(reset(&format!("by_duration:{text}")), None, "{text}");
         }

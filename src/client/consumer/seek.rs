@@ -30,26 +30,31 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if one is not assigned; then nothing changes.
-    pub fn seek_to_beginning(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn seek_to_beginning<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.reset_to(partitions, Reset::Earliest)
     }
 
     /// Has the next poll go on at the end of these partitions (the high watermark, or the last stable offset if
     /// `isolation.level=read_committed`); of all assigned ones, if none is named. Errors as
     /// [`Consumer::seek_to_beginning`].
-    pub fn seek_to_end(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn seek_to_end<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.reset_to(partitions, Reset::Latest)
     }
 
     /// Has the next poll go on at the first record of each of these partitions with a timestamp of at least `timestamp`
     /// (ms since 1970), at the end where there is none; of all assigned ones, if none is named. Errors as
     /// [`Consumer::seek_to_beginning`].
-    pub fn seek_to_timestamp(&mut self, partitions: &[TopicPartition], timestamp: i64) -> Result<()> {
+    pub fn seek_to_timestamp<'p>(
+        &mut self,
+        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        timestamp: i64,
+    ) -> Result<()> {
         self.reset_to(partitions, Reset::Timestamp(timestamp))
     }
 
-    fn reset_to(&mut self, partitions: &[TopicPartition], reset: Reset) -> Result<()> {
-        for state in self.subscriptions.named_or_all(partitions)? {
+    fn reset_to<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>, reset: Reset) -> Result<()> {
+        let named: Vec<_> = partitions.into_iter().collect();
+        for state in self.subscriptions.named_or_all(&named)? {
             state.request_reset(reset);
         }
         self.subscriptions.unsettled = true;
@@ -60,18 +65,19 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if one is not assigned; then nothing changes.
-    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn pause<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.set_paused(partitions, true)
     }
 
     /// Undoes [`Consumer::pause`]. Errors as there.
-    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+    pub fn resume<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         self.set_paused(partitions, false)
     }
 
-    fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) -> Result<()> {
-        if !partitions.is_empty() {
-            for state in self.subscriptions.named_or_all(partitions)? {
+    fn set_paused<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>, paused: bool) -> Result<()> {
+        let named: Vec<_> = partitions.into_iter().collect();
+        if !named.is_empty() {
+            for state in self.subscriptions.named_or_all(&named)? {
                 state.paused = paused;
             }
         }

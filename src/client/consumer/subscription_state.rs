@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use regex_lite::Regex;
 
-use crate::client::consumer::OffsetReset;
+use crate::client::consumer::AutoOffsetReset;
 use crate::client::consumer::partition_state::{PartitionState, Phase, Reset};
 use crate::cluster::MetadataImage;
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
+use crate::types::{OffsetAndMetadata, TopicPartition};
 
 /// What a consumer wants and what it has been given: Kafka's `SubscriptionState`.
 #[derive(Debug, Default)]
@@ -169,11 +169,11 @@ impl SubscriptionState {
     }
 
     /// The named partitions, or all of them if none is named; an error, and no change, if one is not assigned.
-    pub(super) fn named_or_all(&mut self, named: &[TopicPartition]) -> Result<Vec<&mut PartitionState>> {
+    pub(super) fn named_or_all(&mut self, named: &[&TopicPartition]) -> Result<Vec<&mut PartitionState>> {
         for topic_partition in named {
             self.assigned(topic_partition)?;
         }
-        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&state.topic_partition);
+        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&&state.topic_partition);
         Ok(self.partitions.iter_mut().filter(is_named).collect())
     }
 
@@ -203,7 +203,7 @@ impl SubscriptionState {
     }
 
     /// Places the position of partitions for which nothing is committed.
-    pub(super) fn place_uncommitted(&mut self, named: &[TopicPartition], reset: OffsetReset) -> Result<()> {
+    pub(super) fn place_uncommitted(&mut self, named: &[TopicPartition], reset: AutoOffsetReset) -> Result<()> {
         let without: Vec<_> = named.iter().filter(|name| self.is_initializing(name)).cloned().collect();
         let Some(reset) = Reset::from_policy(reset) else {
             return match without.first() {
@@ -221,13 +221,6 @@ impl SubscriptionState {
 
     pub(super) fn is_initializing(&self, topic_partition: &TopicPartition) -> bool {
         self.find(topic_partition).is_some_and(|state| state.phase == Phase::Initializing)
-    }
-
-    /// Goes on at `offset`.
-    pub(super) fn seek(&mut self, topic_partition: &TopicPartition, offset: Offset) -> Result<()> {
-        self.assigned_mut(topic_partition)?.seek(offset, None);
-        self.unsettled = true;
-        Ok(())
     }
 }
 
@@ -270,7 +263,7 @@ mod tests {
     #[test]
     fn partitions_that_stay_keep_their_state() {
         let mut subscriptions = assigned(2);
-        subscriptions.seek(&partition(1), 7).unwrap();
+        subscriptions.assigned_mut(&partition(1)).unwrap().seek(7, None);
         subscriptions.assigned_mut(&partition(1)).unwrap().revoking = true;
         let epoch = subscriptions.epoch();
         subscriptions.set_assignment([partition(2), partition(1), partition(1)]);
@@ -279,13 +272,13 @@ mod tests {
         let kept = subscriptions.find(&partition(1)).unwrap();
         assert_eq!((kept.known_position(), kept.is_fetchable()), (Some(7), true));
         assert_eq!(subscriptions.find(&partition(2)).unwrap().known_position(), None);
-        assert!(subscriptions.seek(&partition(0), 1).unwrap_err().is_illegal_state());
+        assert!(subscriptions.assigned_mut(&partition(0)).unwrap_err().is_illegal_state());
     }
 
     #[test]
     fn only_known_positions_are_committed() {
         let mut subscriptions = assigned(3);
-        subscriptions.seek(&partition(1), 7).unwrap();
+        subscriptions.assigned_mut(&partition(1)).unwrap().seek(7, None);
         let committed = vec![(partition(1), OffsetAndMetadata::new(7))];
         assert_eq!(subscriptions.consumed(), committed);
         assert_eq!(subscriptions.uncommitted(), committed);
@@ -297,12 +290,12 @@ mod tests {
     #[test]
     fn invariant_34_resets_touch_only_partitions_without_a_position() {
         let mut subscriptions = assigned(2);
-        subscriptions.seek(&partition(0), 7).unwrap();
+        subscriptions.assigned_mut(&partition(0)).unwrap().seek(7, None);
         let names = [partition(0), partition(1)];
-        let error = subscriptions.place_uncommitted(&names, OffsetReset::None).unwrap_err();
+        let error = subscriptions.place_uncommitted(&names, AutoOffsetReset::None).unwrap_err();
         assert_eq!(error.code(), ErrorCode::OffsetOutOfRange);
         assert_eq!(error.topic_partition(), Some(&partition(1)));
-        subscriptions.place_uncommitted(&names, OffsetReset::Earliest).unwrap();
+        subscriptions.place_uncommitted(&names, AutoOffsetReset::Earliest).unwrap();
         assert_eq!(subscriptions.find(&partition(0)).unwrap().known_position(), Some(7));
         assert_eq!(subscriptions.find(&partition(1)).unwrap().phase, Phase::AwaitingReset(Reset::Earliest));
     }
