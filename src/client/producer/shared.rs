@@ -115,7 +115,8 @@ impl Shared {
             }
             let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback) else {
                 if state.open.is_none() {
-                    return self.open_batch(slot, state, record, attempt);
+                    let sent = self.open_batch(slot, state, record, attempt)?;
+                    return Ok(Sent { worked: sent.worked || worked, ..sent });
                 }
                 slot.close_open(&mut state, true, self.settings.batch_size);
                 drop(state);
