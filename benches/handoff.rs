@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use brokerless::{AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord};
+use brokerless::{
+    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord,
+};
 
 /// Counts live heap bytes, for the memory goal.
 struct Counting;
@@ -96,11 +98,7 @@ fn expected(payloads: &Payloads, records: u64) -> u64 {
 }
 
 /// Runs a sender and `receivers` receivers; checks what every receiver read; returns the wall time.
-fn race<R: FnOnce() -> u64 + Send>(
-    sender: impl FnOnce() + Send,
-    receivers: Vec<R>,
-    expected: u64,
-) -> Duration {
+fn race<R: FnOnce() -> u64 + Send>(sender: impl FnOnce() + Send, receivers: Vec<R>, expected: u64) -> Duration {
     let start = Instant::now();
     std::thread::scope(|scope| {
         let receivers: Vec<_> = receivers.into_iter().map(|receiver| scope.spawn(receiver)).collect();
@@ -232,7 +230,8 @@ fn brokerless(payloads: &Payloads, records: u64, receivers: usize) -> Duration {
     let keeper = runtime();
     let cluster = keeper.block_on(async {
         let cluster = Cluster::in_memory();
-        let topic = NewTopic::new("t").partitions(1).config("segment.bytes", "4194304").config("retention.bytes", "67108864");
+        let topic =
+            NewTopic::new("t").partitions(1).config("segment.bytes", "4194304").config("retention.bytes", "67108864");
         cluster.admin().create_topic(topic).await.unwrap();
         cluster
     });

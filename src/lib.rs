@@ -59,7 +59,7 @@ mod util;
 
 pub use client::admin::{Admin, NewTopic};
 pub use client::consumer::{
-    Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OffsetReset as AutoOffsetReset, OwnedConsumerRecord,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, ConsumerWaker, OwnedConsumerRecord,
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};

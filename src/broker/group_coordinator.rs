@@ -61,13 +61,15 @@ struct ShardState {
 }
 
 impl GroupCoordinator {
-    pub(crate) fn new(
-        clock: Clock,
-        config: GroupConfig,
-        seed: u64,
-        timers_changed: Arc<tokio::sync::Notify>,
-    ) -> Self {
-        Self { clock, config, next_seed: AtomicU64::new(seed), next_token: AtomicU64::new(0), shards: RwLock::default(), timers_changed }
+    pub(crate) fn new(clock: Clock, config: GroupConfig, seed: u64, timers_changed: Arc<tokio::sync::Notify>) -> Self {
+        Self {
+            clock,
+            config,
+            next_seed: AtomicU64::new(seed),
+            next_token: AtomicU64::new(0),
+            shards: RwLock::default(),
+            timers_changed,
+        }
     }
 
     /// Whether the offsets topic's partitions are loaded.
@@ -273,11 +275,7 @@ impl GroupCoordinator {
         shards.get(index as usize).cloned()
     }
 
-    fn submit(
-        &self,
-        group_id: &str,
-        handle: impl FnOnce(&mut GroupShard, i64, Token) -> Outcome,
-    ) -> PendingReply {
+    fn submit(&self, group_id: &str, handle: impl FnOnce(&mut GroupShard, i64, Token) -> Outcome) -> PendingReply {
         let Some(shard) = self.shard(group_id) else {
             return PendingReply::Failed(ErrorCode::CoordinatorNotAvailable);
         };
@@ -348,9 +346,8 @@ impl Shard {
         if outcome.records.is_empty() {
             return (outcome.replies, None);
         }
-        let appended = coordinator_batch(&outcome.records, now_ms).and_then(|batch| {
-            self.partition.append_collecting(batch, Acks::All, AppendOrigin::Coordinator, wakes)
-        });
+        let appended = coordinator_batch(&outcome.records, now_ms)
+            .and_then(|batch| self.partition.append_collecting(batch, Acks::All, AppendOrigin::Coordinator, wakes));
         match appended {
             Ok(info) => {
                 for (index, record) in outcome.records.iter().enumerate() {
@@ -364,7 +361,11 @@ impl Shard {
         }
     }
 
-    fn release_when_committed(self: &Arc<Self>, required_offset: Offset, replies: Vec<(oneshot::Sender<Reply>, Reply)>) {
+    fn release_when_committed(
+        self: &Arc<Self>,
+        required_offset: Offset,
+        replies: Vec<(oneshot::Sender<Reply>, Reply)>,
+    ) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Dropped senders answer NOT_COORDINATOR; without a runtime nothing could await the replicas anyway.
             return;

@@ -87,8 +87,9 @@ impl PartitionHandle {
         let now_ms = self.clock.now_ms();
         let outcome = {
             let mut partition = self.lock()?;
-            let outcome =
-                partition.append_as_leader(batch, acks, origin, now_ms).map_err(|error| self.error(error.code(), error))?;
+            let outcome = partition
+                .append_as_leader(batch, acks, origin, now_ms)
+                .map_err(|error| self.error(error.code(), error))?;
             self.offsets.publish(&partition);
             outcome
         };
@@ -157,7 +158,8 @@ impl PartitionHandle {
         isolation: IsolationLevel,
     ) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;
-        let found = partition.offset_for_timestamp(timestamp, isolation).map_err(|error| self.error(error.code(), error))?;
+        let found =
+            partition.offset_for_timestamp(timestamp, isolation).map_err(|error| self.error(error.code(), error))?;
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
@@ -181,9 +183,9 @@ impl PartitionHandle {
         let now_ms = self.clock.now_ms();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
-        drop(self.change(|partition| {
-            partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
-        }));
+        drop(
+            self.change(|partition| partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))),
+        );
     }
 
     /// Takes over what the controller decided about this partition.

@@ -94,11 +94,7 @@ async fn every_refusal_of_a_new_topic() {
     let not_built = "brokerless has not built this yet";
     let cases = [
         (NewTopic::new("taken"), ErrorCode::TopicAlreadyExists, "Topic 'taken' already exists."),
-        (
-            NewTopic::new("with_dot"),
-            ErrorCode::InvalidTopic,
-            "Topic 'with_dot' collides with existing topic: with.dot",
-        ),
+        (NewTopic::new("with_dot"), ErrorCode::InvalidTopic, "Topic 'with_dot' collides with existing topic: with.dot"),
         (NewTopic::new(""), ErrorCode::InvalidTopic, "Topic name is invalid: the empty string is not allowed"),
         (NewTopic::new("."), ErrorCode::InvalidTopic, "Topic name is invalid: '.' is not allowed"),
         (NewTopic::new(&long), ErrorCode::InvalidTopic, "is longer than the max allowed length 249"),
@@ -350,8 +346,7 @@ async fn a_group_is_listed_described_and_deleted() {
     produce(&cluster, "orders", 0, &[1]).await;
     assert!(admin.list_groups().await.unwrap().is_empty());
 
-    let config =
-        ConsumerConfig::group("billing").client_id("till-1").auto_offset_reset(AutoOffsetReset::Earliest);
+    let config = ConsumerConfig::group("billing").client_id("till-1").auto_offset_reset(AutoOffsetReset::Earliest);
     let mut consumer = cluster.consumer(config).unwrap();
     consumer.subscribe(["orders"]).unwrap();
     while consumer.poll(Duration::from_secs(1)).await.unwrap().is_empty() {}

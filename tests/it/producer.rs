@@ -138,13 +138,8 @@ async fn every_kind_of_payload_arrives() {
     producer.flush().await.unwrap();
     let stored = read(&cluster, "t", 0, 5).await;
     let fields: Vec<_> = stored.iter().map(|record| (record.key.as_deref(), record.value.as_deref())).collect();
-    let expected = [
-        (None, Some("a")),
-        (Some("b"), Some("c")),
-        (Some("d"), Some("e")),
-        (Some("gone"), None),
-        (Some(""), Some("")),
-    ];
+    let expected =
+        [(None, Some("a")), (Some("b"), Some("c")), (Some("d"), Some("e")), (Some("gone"), None), (Some(""), Some(""))];
     assert_eq!(fields, expected);
     let headers = [("h", Some("1")), ("n", None), ("h", Some("2"))];
     assert_eq!(stored[0].headers, headers.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
@@ -521,7 +516,10 @@ async fn a_record_that_is_too_large_comes_back() {
     let value = vec![b'v'; 1 << 20];
     let refused = producer.send(ProducerRecord::to("t").key("k").value(value)).await.unwrap_err();
     assert_eq!(refused.error().code(), ErrorCode::MessageTooLarge);
-    assert!(refused.to_string().contains("larger than 1048576, which is the value of the max.request.size"), "{refused}");
+    assert!(
+        refused.to_string().contains("larger than 1048576, which is the value of the max.request.size"),
+        "{refused}"
+    );
     assert_eq!(refused.record().value_bytes().unwrap().len(), 1 << 20);
     // It fits with a higher limit, and then the buffer is what is too small.
     let config = ProducerConfig::default().max_request_size(2 << 20);
