@@ -168,7 +168,9 @@ impl Cluster {
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
     pub(crate) fn block_pool(&self, block_size: usize) -> Arc<BlockPool> {
         let mut pools = self.inner.pools.lock();
-        let max_blocks = self.inner.recycled_bytes / block_size.max(1);
+        // Small blocks come cheap from the allocator, and the pool keeps a slot for each that it may hold.
+        const SMALLEST_COUNTED: usize = 4096;
+        let max_blocks = self.inner.recycled_bytes / block_size.max(SMALLEST_COUNTED);
         Arc::clone(pools.entry(block_size).or_insert_with(|| BlockPool::new(block_size, max_blocks)))
     }
 
@@ -241,9 +243,22 @@ impl Cluster {
 
     pub(crate) fn commit_offsets(
         &self,
-        request: OffsetCommitRequest,
+        mut request: OffsetCommitRequest,
     ) -> impl Future<Output = OffsetCommitResponse> + Send + use<> {
-        self.groups().commit_offsets(request)
+        // Whether a partition exists is the broker's to know, as in Kafka; the coordinator takes any name.
+        let image = self.image();
+        let asked: Vec<_> = request.offsets.iter().map(|(partition, _)| partition.clone()).collect();
+        request.offsets.retain(|(partition, _)| image.has_partition(partition));
+        let known = self.groups().commit_offsets(request);
+        async move {
+            let mut answers = known.await.partitions.into_iter().peekable();
+            let answer = |partition: TopicPartition| {
+                answers
+                    .next_if(|(known, _)| *known == partition)
+                    .unwrap_or((partition, ErrorCode::UnknownTopicOrPartition))
+            };
+            OffsetCommitResponse { partitions: asked.into_iter().map(answer).collect() }
+        }
     }
 
     pub(crate) fn fetch_offsets(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::types::{BrokerId, LeaderEpoch, NO_OFFSET, Offset, TopicId};
+use crate::types::{BrokerId, LeaderEpoch, NO_OFFSET, Offset, TopicId, TopicPartition};
 
 /// Everything that replaying the metadata log up to `offset` says. Readers load one image per request and pass it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Default for MetadataImage {
 impl MetadataImage {
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics.get(name)
+    }
+
+    pub(crate) fn has_partition(&self, topic_partition: &TopicPartition) -> bool {
+        let partitions = self.topic(topic_partition.topic()).map_or(0, |topic| topic.partitions.len());
+        usize::try_from(topic_partition.partition()).is_ok_and(|index| index < partitions)
     }
 
     pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
