@@ -240,7 +240,7 @@ async fn a_cooperative_member_reads_on_during_a_rebalance() {
     let mut a = member(&cluster, cooperative("g").max_poll_records(1));
     poll_until(&mut [&mut a], |it| balanced(it, 2)).await;
     let mut b = member(&cluster, cooperative("g"));
-    // b joins and then does not answer: the group waits for it, and a goes on.
+    // b joins, a's heartbeat hears of it, and a reads on while the group rebalances around it.
     b.poll(POLL).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
     for _ in 0..50 {

@@ -40,6 +40,8 @@ pub(super) struct Fetcher {
     next: usize,
     /// Carries batches from the log to a partition's buffer; empty in between.
     scratch: Vec<RecordBatch>,
+    /// What the last poll took: one producer without linger makes a batch of each record, and there may be many.
+    expected_batches: usize,
     /// Until when less than `fetch.min.bytes` is held back.
     held_until: Option<Instant>,
     /// Bytes read and held back.
@@ -60,6 +62,7 @@ impl Fetcher {
             epoch: 0,
             next: 0,
             scratch: Vec::new(),
+            expected_batches: 0,
             held_until: None,
             held_bytes: 0,
         }
@@ -81,7 +84,7 @@ impl Fetcher {
         if self.epoch != subscriptions.epoch() {
             self.requeue(subscriptions);
         }
-        let mut records = ConsumerRecords::default();
+        let mut records = ConsumerRecords::with_capacity(self.expected_batches);
         if self.held_until.is_none() {
             self.drain(subscriptions, &mut records)?;
         }
@@ -96,6 +99,7 @@ impl Fetcher {
                 self.drain(subscriptions, &mut records)?;
             }
         }
+        self.expected_batches = records.batches_count();
         Ok(records)
     }
 

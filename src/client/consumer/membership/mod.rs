@@ -56,10 +56,10 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new(group_id: &str, config: &ConsumerConfig, signal: Arc<Signal>) -> Self {
-        let assignors: Arc<[_]> = config.partition_assignment_strategy.iter().map(|it| it.build()).collect();
-        let cooperates = |assignor: &Box<dyn Assignor>| assignor.protocols().contains(&RebalanceProtocol::Cooperative);
-        let protocol =
-            if assignors.iter().all(cooperates) { RebalanceProtocol::Cooperative } else { RebalanceProtocol::Eager };
+        let assignors: Arc<[Box<dyn Assignor>]> =
+            config.partition_assignment_strategy.iter().map(|it| it.build()).collect();
+        let cooperative = assignors.iter().all(|it| it.protocols().contains(&RebalanceProtocol::Cooperative));
+        let protocol = if cooperative { RebalanceProtocol::Cooperative } else { RebalanceProtocol::Eager };
         Self {
             member: Arc::new(Member::new(group_id, signal)),
             assignors,

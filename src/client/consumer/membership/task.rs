@@ -107,6 +107,8 @@ impl Session {
                 code if code.is_retriable() => {}
                 code => return Some(Outcome::Refused(self.refused("joining", code))),
             }
+            // Polls find out by themselves that the cluster was shut down.
+            self.cluster.check_open().ok()?;
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(self.settings.retry_backoff_max);
         }
@@ -247,7 +249,9 @@ impl Session {
                 ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
                     return self.member.lost(self.id, code == ErrorCode::UnknownMemberId);
                 }
-                code if code.is_retriable() => next = Instant::now() + self.settings.retry_backoff,
+                code if code.is_retriable() && self.cluster.check_open().is_ok() => {
+                    next = Instant::now() + self.settings.retry_backoff;
+                }
                 code => return self.member.failed(self.id, self.refused("heartbeating to", code)),
             }
         }
