@@ -18,6 +18,7 @@ use crate::client::consumer::partition_state::{Current, PartitionState, Phase, R
 use crate::client::consumer::records::{BatchInfo, FetchedBatch};
 use crate::client::consumer::subscription_state::SubscriptionState;
 use crate::client::consumer::{AutoOffsetReset, ConsumerConfig, ConsumerRecords};
+use crate::cluster::Clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{RecordBatch, RecordError};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
@@ -25,6 +26,7 @@ use crate::types::{IsolationLevel, Offset, TopicPartition};
 /// What is read ahead, in which order it goes out, and the bounds of both.
 #[derive(Debug)]
 pub(super) struct Fetcher {
+    clock: Clock,
     isolation: IsolationLevel,
     max_poll_records: usize,
     min_bytes: usize,
@@ -49,8 +51,9 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(super) fn new(config: &ConsumerConfig) -> Self {
+    pub(super) fn new(config: &ConsumerConfig, clock: Clock) -> Self {
         Self {
+            clock,
             isolation: config.isolation_level,
             max_poll_records: config.max_poll_records,
             min_bytes: config.fetch_min_bytes,
@@ -196,7 +199,7 @@ impl Fetcher {
     /// wait counts from the first byte, so that an idle consumer need not wake up.
     fn hold_or_release(&mut self) {
         if (1..self.min_bytes.min(self.max_bytes)).contains(&self.held_bytes) && !self.max_wait.is_zero() {
-            let now = Instant::now();
+            let now = self.clock.now();
             if *self.held_until.get_or_insert(now + self.max_wait) > now {
                 return;
             }
