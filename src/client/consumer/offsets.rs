@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use tokio::time::Instant;
-
 use crate::client::consumer::Consumer;
 use crate::client::consumer::commit::no_group_id;
 use crate::cluster::group::OffsetFetchRequest;
