@@ -124,12 +124,12 @@ impl Consumer {
 
 impl Consumer {
     async fn commit_and_wait(&mut self, offsets: Offsets) -> Result<()> {
-        let deadline = Instant::now() + self.config.default_api_timeout;
+        let deadline = self.now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
         loop {
             let answer = self.send_commit(offsets.clone());
             self.finish_pending_commits(deadline).await;
-            let timeout = deadline.min(Instant::now() + self.config.request_timeout);
+            let timeout = deadline.min(self.now() + self.config.request_timeout);
             let error = match tokio::time::timeout_at(timeout, answer).await {
                 Ok(Ok(())) => {
                     self.subscriptions.mark_committed(&offsets);
@@ -142,7 +142,7 @@ impl Consumer {
                 Ok(Err(error)) => error,
                 Err(_) => Error::timeout("the coordinator did not answer the commit in time"),
             };
-            if Instant::now() + backoff >= deadline {
+            if self.now() + backoff >= deadline {
                 return Err(
                     Error::timeout("offsets could not be committed within default.api.timeout.ms").with_source(error)
                 );
@@ -215,8 +215,9 @@ impl Consumer {
                 Ok(()) => self.subscriptions.mark_committed(&offsets),
                 Err(error) if automatic && error.is_retriable() => {
                     // An automatic commit is tried again sooner than the next one is due.
+                    let soon = self.now() + self.config.retry_backoff;
                     if let Some(auto_commit) = &mut self.auto_commit {
-                        auto_commit.next = auto_commit.next.min(Instant::now() + self.config.retry_backoff);
+                        auto_commit.next = auto_commit.next.min(soon);
                     }
                 }
                 Err(_) => {}

@@ -79,11 +79,12 @@ impl Consumer {
         config.validate()?;
         let signal = Arc::new(Signal::default());
         let group = config.group_id.as_deref().map(|group_id| Group::new(group_id, &config, Arc::clone(&signal)));
-        let auto_commit = config.auto_commits().then(|| AutoCommit::new(config.auto_commit_interval, Instant::now()));
+        let auto_commit =
+            config.auto_commits().then(|| AutoCommit::new(config.auto_commit_interval, cluster.clock().now()));
         Ok(Self {
+            fetcher: Fetcher::new(&config, *cluster.clock()),
             cluster,
             subscriptions: SubscriptionState::default(),
-            fetcher: Fetcher::new(&config),
             signal,
             group,
             auto_commit,
@@ -193,7 +194,7 @@ impl Consumer {
             return Ok(());
         }
         // What the partitions that go were read to is committed now, if that is automatic.
-        self.commit_automatically(Instant::now());
+        self.commit_automatically(self.now());
         self.subscriptions.assign_manually(partitions)
     }
 
@@ -250,7 +251,7 @@ impl Consumer {
     /// # Errors
     /// Those of the last commit. The consumer is closed all the same.
     pub async fn close_timeout(mut self, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
+        let deadline = self.now() + timeout;
         let within = async |answer: Answer<Result<()>>| match tokio::time::timeout_at(deadline, answer).await {
             Ok(result) => result,
             Err(_) => Err(Error::timeout("the coordinator did not answer before the consumer was closed")),
@@ -267,6 +268,12 @@ impl Consumer {
             result = result.and(within(left).await);
         }
         result
+    }
+
+    /// Now, by the cluster's clock.
+    #[inline]
+    pub(super) fn now(&self) -> Instant {
+        self.cluster.clock().now()
     }
 
     /// Leaves the group, if it has to be left. That has been handled when this returns; the future is the answer.

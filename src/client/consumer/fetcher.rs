@@ -18,6 +18,7 @@ use crate::client::consumer::partition_state::{Current, PartitionState, Phase, R
 use crate::client::consumer::records::{BatchInfo, FetchedBatch};
 use crate::client::consumer::subscription_state::SubscriptionState;
 use crate::client::consumer::{AutoOffsetReset, ConsumerConfig, ConsumerRecords};
+use crate::cluster::Clock;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{RecordBatch, RecordError};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
@@ -25,6 +26,7 @@ use crate::types::{IsolationLevel, Offset, TopicPartition};
 /// What is read ahead, in which order it goes out, and the bounds of both.
 #[derive(Debug)]
 pub(super) struct Fetcher {
+    clock: Clock,
     isolation: IsolationLevel,
     max_poll_records: usize,
     min_bytes: usize,
@@ -40,6 +42,8 @@ pub(super) struct Fetcher {
     next: usize,
     /// Carries batches from the log to a partition's buffer; empty in between.
     scratch: Vec<RecordBatch>,
+    /// What the last poll took: one producer without linger makes a batch of each record, and there may be many.
+    expected_batches: usize,
     /// Until when less than `fetch.min.bytes` is held back.
     held_until: Option<Instant>,
     /// Bytes read and held back.
@@ -47,8 +51,9 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(super) fn new(config: &ConsumerConfig) -> Self {
+    pub(super) fn new(config: &ConsumerConfig, clock: Clock) -> Self {
         Self {
+            clock,
             isolation: config.isolation_level,
             max_poll_records: config.max_poll_records,
             min_bytes: config.fetch_min_bytes,
@@ -60,6 +65,7 @@ impl Fetcher {
             epoch: 0,
             next: 0,
             scratch: Vec::new(),
+            expected_batches: 0,
             held_until: None,
             held_bytes: 0,
         }
@@ -81,7 +87,7 @@ impl Fetcher {
         if self.epoch != subscriptions.epoch() {
             self.requeue(subscriptions);
         }
-        let mut records = ConsumerRecords::default();
+        let mut records = ConsumerRecords::with_capacity(self.expected_batches);
         if self.held_until.is_none() {
             self.drain(subscriptions, &mut records)?;
         }
@@ -96,6 +102,7 @@ impl Fetcher {
                 self.drain(subscriptions, &mut records)?;
             }
         }
+        self.expected_batches = records.batches_count();
         Ok(records)
     }
 
@@ -192,7 +199,7 @@ impl Fetcher {
     /// wait counts from the first byte, so that an idle consumer need not wake up.
     fn hold_or_release(&mut self) {
         if (1..self.min_bytes.min(self.max_bytes)).contains(&self.held_bytes) && !self.max_wait.is_zero() {
-            let now = Instant::now();
+            let now = self.clock.now();
             if *self.held_until.get_or_insert(now + self.max_wait) > now {
                 return;
             }

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use tokio::time::Instant;
-
 use crate::client::consumer::Consumer;
 use crate::client::consumer::commit::no_group_id;
 use crate::cluster::group::OffsetFetchRequest;
@@ -21,7 +19,7 @@ impl Consumer {
     /// An illegal state if the partition is not assigned; `OFFSET_OUT_OF_RANGE` without a committed offset and with
     /// `auto.offset.reset=none`; a timeout after `default.api.timeout.ms`.
     pub async fn position(&mut self, topic_partition: &TopicPartition) -> Result<Offset> {
-        let deadline = Instant::now() + self.config.default_api_timeout;
+        let deadline = self.now() + self.config.default_api_timeout;
         loop {
             let version = self.cluster.metadata_version();
             if let Some(position) = self.subscriptions.assigned(topic_partition)?.known_position() {
@@ -39,10 +37,10 @@ impl Consumer {
             tokio::time::timeout_at(deadline, settled).await.map_err(|_| late())??;
             // Without a leader there is none until there is one.
             if self.subscriptions.assigned(topic_partition)?.known_position().is_none() {
-                let retry_at = Instant::now() + self.config.retry_backoff;
+                let retry_at = self.now() + self.config.retry_backoff;
                 let _newer =
                     tokio::time::timeout_at(retry_at.min(deadline), self.cluster.metadata_changed(version)).await;
-                if Instant::now() >= deadline {
+                if self.now() >= deadline {
                     return Err(late());
                 }
             }
@@ -59,7 +57,7 @@ impl Consumer {
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
         let partitions: Vec<_> = partitions.into_iter().map(|it| it.borrow().clone()).collect();
         let group_id = self.config.group_id.as_ref().ok_or_else(no_group_id)?;
-        let deadline = Instant::now() + self.config.default_api_timeout;
+        let deadline = self.now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
         loop {
             let request = OffsetFetchRequest {
@@ -75,7 +73,7 @@ impl Consumer {
                     let committed = response.partitions.into_iter();
                     return Ok(committed.filter_map(|(partition, offset)| Some((partition, offset?))).collect());
                 }
-                code if code.is_retriable() && Instant::now() + backoff < deadline => {
+                code if code.is_retriable() && self.now() + backoff < deadline => {
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(self.config.retry_backoff_max);
                 }

@@ -103,7 +103,7 @@ impl Consumer {
     fn collect(&mut self, cx: &mut Context<'_>) -> Result<ConsumerRecords> {
         let mut auto_commit_due = false;
         if let Some(group) = &self.group {
-            let now = Instant::now();
+            let now = self.now();
             group.member.polled_at(self.cluster.clock().ms_at(now));
             auto_commit_due = self.auto_commit.as_ref().is_some_and(|auto_commit| auto_commit.next <= now);
         }
@@ -125,7 +125,7 @@ impl Consumer {
             }
         }
         loop {
-            let now = Instant::now();
+            let now = self.now();
             if wait.is_over(now) {
                 return Poll::Ready(Ok(ConsumerRecords::default()));
             }
@@ -175,7 +175,7 @@ impl Consumer {
             self.subscriptions.unsettled = true;
         }
         self.coordinate(cx)?;
-        let now = Instant::now();
+        let now = self.now();
         self.retry_when_due(now);
         self.settle_positions(cx)?;
         self.auto_commit_when_due(now);

@@ -84,7 +84,7 @@ impl Consumer {
         match response.error {
             ErrorCode::None => {}
             code if code.is_retriable() => {
-                self.retry_at = Some(Instant::now() + self.config.retry_backoff);
+                self.retry_at = Some(self.now() + self.config.retry_backoff);
                 return Ok(());
             }
             code => return Err(Error::new(code, format!("fetching committed offsets: {}", code.message()))),
@@ -113,7 +113,7 @@ impl Consumer {
 
     /// The leader of a partition, waiting for an election as long as calls may wait.
     pub(super) async fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>> {
-        let deadline = Instant::now() + self.config.default_api_timeout;
+        let deadline = self.now() + self.config.default_api_timeout;
         loop {
             let version = self.cluster.metadata_version();
             match self.cluster.leader(topic_partition) {

@@ -170,9 +170,11 @@ mod tests {
                 .partition_assignment_strategy,
             [PartitionAssignor::Sticky, PartitionAssignor::RoundRobin]
         );
-        read("bootstrap.servers", "localhost:9092").unwrap();
-        read("ssl.protocol", "TLSv1.3").unwrap();
-        read("group.protocol", "CLASSIC").unwrap();
+        for (name, text) in
+            [("bootstrap.servers", "localhost:9092"), ("ssl.protocol", "TLSv1.3"), ("group.protocol", "CLASSIC")]
+        {
+            assert_eq!(read(name, text).unwrap().group_id.as_deref(), Some("g"), "{name}");
+        }
     }
 
     #[test]

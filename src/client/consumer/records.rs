@@ -98,6 +98,16 @@ impl ConsumerRecords {
         })
     }
 
+    /// Empty, with room for so many batches.
+    pub(super) fn with_capacity(batches: usize) -> Self {
+        Self { batches: Vec::with_capacity(batches), ..Self::default() }
+    }
+
+    /// How many batches, or parts of them, the records come from.
+    pub(super) fn batches_count(&self) -> usize {
+        self.batches.len()
+    }
+
     /// Adds a batch of `topic_partition`, after which the partition's position is `next_offset`.
     #[inline]
     pub(super) fn push(&mut self, topic_partition: &TopicPartition, batch: FetchedBatch, next_offset: Offset) {

@@ -42,6 +42,7 @@ impl ConsumerStream<'_> {
 
     /// Moves positions back to the first record that was not yielded.
     fn hand_back(&mut self) {
+        self.consumer.disarm();
         for (topic_partition, offset) in self.records.positions() {
             if let Some(state) = self.consumer.subscriptions.find_mut(&topic_partition) {
                 state.seek(offset, None);
@@ -78,6 +79,5 @@ impl Stream for ConsumerStream<'_> {
 impl Drop for ConsumerStream<'_> {
     fn drop(&mut self) {
         self.hand_back();
-        self.consumer.disarm();
     }
 }

@@ -50,14 +50,16 @@ pub(super) struct Group {
     /// The generation that the current assignment came with.
     assigned_generation: i32,
     task: Option<JoinHandle<()>>,
+    /// A static member does not leave when it is closed: it may come back within its session (KIP-345).
+    is_static: bool,
 }
 
 impl Group {
     pub(super) fn new(group_id: &str, config: &ConsumerConfig, signal: Arc<Signal>) -> Self {
-        let assignors: Arc<[_]> = config.partition_assignment_strategy.iter().map(|it| it.build()).collect();
-        let cooperates = |assignor: &Box<dyn Assignor>| assignor.protocols().contains(&RebalanceProtocol::Cooperative);
-        let protocol =
-            if assignors.iter().all(cooperates) { RebalanceProtocol::Cooperative } else { RebalanceProtocol::Eager };
+        let assignors: Arc<[Box<dyn Assignor>]> =
+            config.partition_assignment_strategy.iter().map(|it| it.build()).collect();
+        let cooperative = assignors.iter().all(|it| it.protocols().contains(&RebalanceProtocol::Cooperative));
+        let protocol = if cooperative { RebalanceProtocol::Cooperative } else { RebalanceProtocol::Eager };
         Self {
             member: Arc::new(Member::new(group_id, signal)),
             assignors,
@@ -66,6 +68,7 @@ impl Group {
             joined_topics: None,
             assigned_generation: -1,
             task: None,
+            is_static: config.group_instance_id.is_some(),
         }
     }
 
@@ -74,7 +77,7 @@ impl Group {
         self.rebalance.is_waiting()
     }
 
-    /// Ends the background task and, unless the member is static (KIP-345), leaves the group. The request has been
+    /// Ends the background task and, unless the member is static, leaves the group. The request has been
     /// handled when this returns; the future is its answer.
     pub(super) fn leave(&mut self, cluster: &Cluster, reason: &str) -> Option<Answer<LeaveGroupResponse>> {
         if let Some(task) = self.task.take() {
@@ -82,7 +85,7 @@ impl Group {
         }
         self.rebalance = rebalance::Rebalance::Idle;
         self.joined_topics = None;
-        let member_id = self.member.leave()?;
+        let member_id = self.member.leave().filter(|_| !self.is_static)?;
         let request = leave_request(&self.member, member_id, reason);
         Some(Answer::new(cluster.leave_group(request)))
     }

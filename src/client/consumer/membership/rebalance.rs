@@ -247,7 +247,7 @@ impl Consumer {
 
     /// The rebalance is over: takes the new assignment.
     fn take_partitions(&mut self, joined: Joined) {
-        let fits = self.is_meant_for_us(&joined);
+        let (fits, now) = (self.is_meant_for_us(&joined), self.now());
         let Some(Group { member, assignors, assigned_generation, .. }) = &mut self.group else { return };
         if !fits {
             member.request_rejoin("received assignment does not match the current subscription");
@@ -258,7 +258,7 @@ impl Consumer {
             assignor.on_assignment(&joined.assignment, joined.generation_id);
         }
         if let Some(auto_commit) = &mut self.auto_commit {
-            auto_commit.restart(tokio::time::Instant::now());
+            auto_commit.restart(now);
         }
         let owned = self.subscriptions.assignment();
         let mut assigned = joined.assignment.partitions;

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::leave_request;
 use super::member::{Joined, Member, Outcome};
 use crate::client::consumer::ConsumerConfig;
@@ -107,6 +105,8 @@ impl Session {
                 code if code.is_retriable() => {}
                 code => return Some(Outcome::Refused(self.refused("joining", code))),
             }
+            // Polls find out by themselves that the cluster was shut down.
+            self.cluster.check_open().ok()?;
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(self.settings.retry_backoff_max);
         }
@@ -212,10 +212,10 @@ impl Session {
     /// Tells the coordinator that the member lives, and watches that the user polls.
     async fn heartbeat(&self, generation_id: i32) {
         let max_poll_ms = self.settings.max_poll_interval.as_millis() as i64;
-        let mut next = Instant::now() + self.settings.heartbeat_interval;
+        let clock = self.cluster.clock();
+        let mut next = clock.now() + self.settings.heartbeat_interval;
         loop {
             // A poll that waits now may end and not be followed by another: that can be too late only after the interval.
-            let clock = self.cluster.clock();
             let last_polled = self.member.polled_ms();
             let poll_deadline_ms = last_polled.unwrap_or_else(|| clock.now_ms()).saturating_add(max_poll_ms);
             tokio::time::sleep_until(next.min(clock.instant_at(poll_deadline_ms))).await;
@@ -225,7 +225,7 @@ impl Session {
             if self.member.polled_ms().is_some_and(|polled| clock.now_ms() >= polled.saturating_add(max_poll_ms)) {
                 return self.poll_timed_out();
             }
-            if Instant::now() < next {
+            if clock.now() < next {
                 continue;
             }
             let (_, member_id) = self.member.generation();
@@ -235,7 +235,7 @@ impl Session {
                 member_id,
                 group_instance_id: self.settings.group_instance_id.clone(),
             };
-            next = Instant::now() + self.settings.heartbeat_interval;
+            next = clock.now() + self.settings.heartbeat_interval;
             let code = self.cluster.heartbeat(request).await;
             if !self.member.is_current(self.id) {
                 return;
@@ -247,7 +247,9 @@ impl Session {
                 ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
                     return self.member.lost(self.id, code == ErrorCode::UnknownMemberId);
                 }
-                code if code.is_retriable() => next = Instant::now() + self.settings.retry_backoff,
+                code if code.is_retriable() && self.cluster.check_open().is_ok() => {
+                    next = clock.now() + self.settings.retry_backoff;
+                }
                 code => return self.member.failed(self.id, self.refused("heartbeating to", code)),
             }
         }
