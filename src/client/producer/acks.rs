@@ -23,7 +23,7 @@ struct Oldest {
 /// Completes a slot's batches in flight, in order, until there are none. It keeps the producer alive only between waits.
 pub(super) async fn await_acks(producer: Weak<Shared>, slot: Arc<Slot>) {
     loop {
-        let Some(oldest) = producer.upgrade().and_then(|shared| shared.oldest_in_flight(&slot)) else { return };
+        let Some(oldest) = oldest_in_flight(&producer, &slot) else { return };
         let reached = oldest.handle.wait_for_high_watermark(oldest.required_offset);
         let result = match race(reached, sleep_until(oldest.deadline)).await {
             Either::Left(result) => result,
@@ -39,8 +39,19 @@ pub(super) async fn await_acks(producer: Weak<Shared>, slot: Arc<Slot>) {
     }
 }
 
+/// `None`, and the task may end, if nothing is in flight any more, or the producer is gone.
+fn oldest_in_flight(producer: &Weak<Shared>, slot: &Arc<Slot>) -> Option<Oldest> {
+    let shared = producer.upgrade()?;
+    let oldest = shared.oldest_in_flight(slot);
+    if oldest.is_none() {
+        // What had to wait until nothing is in flight can go now.
+        shared.drain(slot);
+    }
+    oldest
+}
+
 impl Shared {
-    /// `None`, and the task may end, if nothing is in flight any more.
+    /// Completes those that only waited for others, up to the first one that waits for its acknowledgement.
     fn oldest_in_flight(&self, slot: &Slot) -> Option<Oldest> {
         let mut state = slot.lock();
         loop {

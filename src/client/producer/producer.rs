@@ -77,6 +77,11 @@ impl Producer {
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Puts a record into its batch. The returned [`Delivery`] resolves when the record is acknowledged; awaiting it is
     /// optional.
     ///

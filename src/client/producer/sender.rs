@@ -93,14 +93,12 @@ impl Shared {
         let now = self.now();
         let is_expired = now >= state.oldest()? + self.settings.delivery_timeout;
         if !is_expired && !is_terminated {
-            if state.is_blocked(now) {
-                return None;
-            }
-            state.blocked_until = None;
-            if state.in_flight.len() >= self.settings.max_in_flight {
+            if state.is_blocked(now) || state.in_flight.len() >= self.settings.max_in_flight {
                 return None;
             }
         }
+        // The backoff is over, or the batch that it was for is.
+        state.blocked_until = None;
         if state.ready.is_empty() {
             if !self.settings.linger.is_zero() && !is_expired && !is_terminated {
                 return None;
@@ -332,3 +330,6 @@ impl Shared {
         self.memory.release(memory);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,10 +36,14 @@ pub(super) struct Shared {
     closing: Semaphore,
     /// Set when nothing more is sent and whatever is left fails.
     terminated: AtomicBool,
-    blocks: Arc<BlockPool>,
+    /// `None` for batches so small that the allocator serves them as well.
+    blocks: Option<Arc<BlockPool>>,
     /// Bytes in a block: `batch.size` less the batch's header.
     block_size: usize,
 }
+
+/// Smaller blocks are not worth a pool: it reserves a place for each block that it may keep.
+const SMALLEST_POOLED_BLOCK: usize = 4_000;
 
 /// Why a record cannot be taken at once.
 pub(super) enum Blocked {
@@ -90,7 +94,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             closing: Semaphore::new(0),
             terminated: AtomicBool::new(false),
-            blocks: cluster.block_pool(block_size),
+            blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
             cluster,
             settings,
@@ -170,7 +174,10 @@ impl Shared {
             Some(grant) => grant,
             None => self.memory.try_acquire(bytes).ok_or(Blocked::Memory(bytes))?,
         };
-        let block = if needed > self.block_size { Block::unpooled(bytes) } else { self.blocks.take() };
+        let block = match &self.blocks {
+            Some(blocks) if needed <= self.block_size => blocks.take(),
+            _ => Block::unpooled(bytes),
+        };
         let created = self.now();
         state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
         let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback)
