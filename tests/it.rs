@@ -6,5 +6,7 @@ mod admin;
 mod cluster;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/groups.rs"]
+mod groups;
 #[path = "it/producer.rs"]
 mod producer;
