@@ -205,16 +205,6 @@ impl PartitionHandle {
         drop(partition);
     }
 
-    /// The epoch of the current leader.
-    pub(crate) fn leader_epoch(&self) -> Result<LeaderEpoch, Error> {
-        self.lock().map(|partition| partition.leader_epoch())
-    }
-
-    /// Bytes of all segments.
-    pub(crate) fn size_in_bytes(&self) -> u64 {
-        self.lock().map_or(0, |partition| partition.size_in_bytes())
-    }
-
     /// Runs a change under the lock, publishes the offsets and wakes the readers.
     fn change<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {
         let result = {

@@ -22,7 +22,7 @@ pub use builder::ClusterBuilder;
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
 pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
-pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
+pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
 use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};

@@ -32,5 +32,4 @@ mod partition;
 mod tests;
 
 pub(crate) use error::PartitionError;
-pub(crate) use leader::AppendOutcome;
 pub(crate) use partition::{Partition, PartitionRegistration};

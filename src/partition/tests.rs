@@ -9,9 +9,10 @@ use crate::error::ErrorCode;
 use crate::log::testing::{CLIENT, NOW_MS, batch, batch_at, orders, sequenced, transactional};
 use crate::log::{AppendOrigin, LogError};
 use crate::partition::isr::IsrProposal;
+use crate::partition::leader::AppendOutcome;
 use crate::partition::leader::FollowerFetchOutcome;
 use crate::partition::partition::Role;
-use crate::partition::{AppendOutcome, Partition, PartitionError, PartitionRegistration};
+use crate::partition::{Partition, PartitionError, PartitionRegistration};
 use crate::record::{ControlRecord, EndTxnMarker, RecordBatch};
 use crate::types::{
     Acks, BrokerId, IsolationLevel, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampType, TopicId,

@@ -22,12 +22,8 @@ impl BlockPool {
         Arc::new(Self { free: ArrayQueue::new(max_blocks.max(1)), block_size })
     }
 
-    /// Bytes in a block.
-    pub(crate) fn block_size(&self) -> usize {
-        self.block_size
-    }
-
     /// How many blocks lie unused.
+    #[cfg(test)]
     pub(crate) fn idle_blocks(&self) -> usize {
         self.free.len()
     }

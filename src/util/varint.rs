@@ -1,13 +1,13 @@
 //! Variable-length integers as Kafka writes them: base 128, least significant group first; signed ones zig-zag encoded.
 
 /// Encoded length of a zig-zag `i32`, 1 to 5 bytes.
-#[inline]
+#[cfg(test)]
 pub(crate) const fn size_of_i32(value: i32) -> usize {
     size_of_u32(zigzag32(value))
 }
 
 /// Encoded length of a zig-zag `i64`, 1 to 10 bytes.
-#[inline]
+#[cfg(test)]
 pub(crate) const fn size_of_i64(value: i64) -> usize {
     size_of_u64(zigzag64(value))
 }
@@ -24,7 +24,7 @@ pub(crate) const fn size_of_u64(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
-#[inline]
+#[cfg(test)]
 pub(crate) const fn zigzag32(value: i32) -> u32 {
     (value << 1 ^ value >> 31) as u32
 }
@@ -223,13 +223,13 @@ pub(crate) fn write_u64(output: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a zig-zag varint.
-#[inline]
+#[cfg(test)]
 pub(crate) fn write_i32(output: &mut Vec<u8>, value: i32) {
     write_u64(output, u64::from(zigzag32(value)));
 }
 
 /// Appends a zig-zag varint.
-#[inline]
+#[cfg(test)]
 pub(crate) fn write_i64(output: &mut Vec<u8>, value: i64) {
     write_u64(output, zigzag64(value));
 }

@@ -104,13 +104,13 @@ async fn retention_follows_virtual_time() {
         producer.send(ProducerRecord::to("t").value("old")).await.unwrap();
     }
     producer.flush().await.unwrap();
-    let mut consumer = cluster.consumer(ConsumerConfig::default()).unwrap();
+    let consumer = cluster.consumer(ConsumerConfig::default()).unwrap();
     let partition = TopicPartition::new("t", 0);
     let beginning = |map: std::collections::BTreeMap<TopicPartition, i64>| map[&TopicPartition::new("t", 0)];
-    assert_eq!(beginning(consumer.beginning_offsets(&[partition.clone()]).await.unwrap()), 0);
+    assert_eq!(beginning(consumer.beginning_offsets(std::slice::from_ref(&partition)).await.unwrap()), 0);
     // Retention is checked every log.retention.check.interval.ms, five minutes.
     tokio::time::sleep(Duration::from_secs(301)).await;
-    assert_eq!(beginning(consumer.beginning_offsets(&[partition.clone()]).await.unwrap()), 3);
+    assert_eq!(beginning(consumer.beginning_offsets(std::slice::from_ref(&partition)).await.unwrap()), 3);
     assert_eq!(beginning(consumer.end_offsets(&[partition]).await.unwrap()), 3);
 }
 

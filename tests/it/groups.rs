@@ -29,7 +29,10 @@ fn member(cluster: &Cluster, config: ConsumerConfig) -> Consumer {
 }
 
 /// Polls all members side by side until `done`, and returns what they read.
-async fn poll_until(members: &mut [&mut Consumer], done: impl Fn(&[&mut Consumer]) -> bool) -> Vec<OwnedConsumerRecord> {
+async fn poll_until(
+    members: &mut [&mut Consumer],
+    done: impl Fn(&[&mut Consumer]) -> bool,
+) -> Vec<OwnedConsumerRecord> {
     let mut records = Vec::new();
     for _ in 0..10_000 {
         if done(members) {
@@ -86,7 +89,12 @@ fn scribbling(cluster: &Cluster, config: ConsumerConfig, name: &'static str, log
 fn assert_exactly_once(records: &[OwnedConsumerRecord], partitions: i32, count: i64) {
     let mut seen = BTreeSet::new();
     for record in records {
-        assert!(seen.insert((record.partition(), record.offset())), "{}-{} came twice", record.partition(), record.offset());
+        assert!(
+            seen.insert((record.partition(), record.offset())),
+            "{}-{} came twice",
+            record.partition(),
+            record.offset()
+        );
     }
     assert_eq!(seen.len() as i64, i64::from(partitions) * count);
 }

@@ -241,7 +241,7 @@ async fn invariant_16_concurrent_senders_keep_their_own_order() {
         producer.close().await.unwrap();
         for partition in 0..2 {
             let mut next = [partition; SENDERS];
-            for record in read(&cluster, "t", partition as i32, SENDERS * RECORDS / 2).await {
+            for record in read(&cluster, "t", partition, SENDERS * RECORDS / 2).await {
                 let sender: usize = record.key.unwrap().parse().unwrap();
                 assert_eq!(record.value.unwrap(), next[sender].to_string(), "sender {sender}");
                 next[sender] += 2;

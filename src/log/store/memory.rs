@@ -148,7 +148,7 @@ mod tests {
         let begins = [0, sizes[0], sizes[0] + sizes[1]];
         assert_eq!(positions(&store, &segment, 0), begins);
         assert_eq!(positions(&store, &segment, begins[1]), begins[1..]);
-        assert_eq!(positions(&store, &segment, sizes.iter().sum()), []);
+        assert_eq!(positions(&store, &segment, sizes.iter().sum()), [0u32; 0]);
         store.truncate(&mut segment, begins[1]).unwrap();
         assert_eq!(positions(&store, &segment, 0), begins[..1]);
         store.append(&mut segment, batch(5)).unwrap();

@@ -20,7 +20,15 @@ pub(super) fn assign(group: &Group<'_>, claims: &Claims) -> Placement {
     }
     for scope in [Scope::Moving, Scope::All] {
         // Ends because every move lowers the sum of squared loads.
-        while order.iter().fold(false, |moved, &topic| assignment.level(topic, &group.topics[topic], scope) || moved) {}
+        loop {
+            let mut moved = false;
+            for &topic in &order {
+                moved |= assignment.level(topic, &group.topics[topic], scope);
+            }
+            if !moved {
+                break;
+            }
+        }
     }
     assignment.placement
 }

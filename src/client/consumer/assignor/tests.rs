@@ -310,10 +310,6 @@ fn any_assignor() -> impl Strategy<Value = PartitionAssignor> {
     prop::sample::select(PartitionAssignor::ALL.to_vec())
 }
 
-fn sticky_assignor() -> impl Strategy<Value = PartitionAssignor> {
-    prop::sample::select(vec![PartitionAssignor::Sticky, PartitionAssignor::CooperativeSticky])
-}
-
 /// Says that the members own a random part of everything, each partition claimed at most once.
 fn claim_at_random(assignor: PartitionAssignor, input: &mut Input, dice: &[u8]) -> Assignment {
     let mut owned: Assignment = input.members.iter().map(|member| (member.member_id.clone(), Vec::new())).collect();
