@@ -212,13 +212,18 @@ fn append_common(
     let deltas = attributes.then(Short::new(timestamp_delta)).then(Short::new(offset_delta.into()));
     let key_length = Short::new(zigzag_nullable_length(key).into());
     let value_length = Short::new(zigzag_nullable_length(value).into());
-    let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
-    let record = deltas.size + key_length.size + key.len() + value_length.size + value.len() + 1;
+    let size_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let record = deltas.size + key_length.size + size_of(key) + value_length.size + size_of(value) + 1;
     window.short(Short::new(zigzag_length(record).into()).then(deltas));
     window.short(key_length);
-    window.slice(key);
+    // A copy of nothing is a call all the same.
+    if let Some(key) = key {
+        window.slice(key);
+    }
     window.short(value_length);
-    window.slice(value);
+    if let Some(value) = value {
+        window.slice(value);
+    }
     window.byte(0);
     window.written
 }

@@ -35,47 +35,55 @@ pub struct ProducerRecord<'a> {
 
 impl<'a> ProducerRecord<'a> {
     /// A record for this topic, with neither key nor value.
+    #[inline]
     pub fn to(topic: &'a str) -> Self {
         Self { topic, partition: None, timestamp: None, key: None, value: None, headers: Vec::new() }
     }
 
     /// Names the partition, from 0.
+    #[inline]
     pub fn partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
     /// Sets the timestamp, in ms since 1970. A topic with `message.timestamp.type=LogAppendTime` overwrites it.
+    #[inline]
     pub fn timestamp(mut self, timestamp_ms: i64) -> Self {
         self.timestamp = Some(timestamp_ms);
         self
     }
 
     /// Sets the key. By default, records of one key go to one partition.
+    #[inline]
     pub fn key(mut self, key: impl Into<Payload<'a>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     /// Sets the value.
+    #[inline]
     pub fn value(mut self, value: impl Into<Payload<'a>>) -> Self {
         self.value = Some(value.into());
         self
     }
 
     /// Takes the value away: in a compacted topic, such a record deletes its key.
+    #[inline]
     pub fn tombstone(mut self) -> Self {
         self.value = None;
         self
     }
 
     /// Adds a header behind those there are.
+    #[inline]
     pub fn header(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Payload<'a>>) -> Self {
         self.headers.push(RecordHeader { name: name.into(), value: Some(value.into()) });
         self
     }
 
     /// Adds a header whose value is null.
+    #[inline]
     pub fn null_header(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.headers.push(RecordHeader { name: name.into(), value: None });
         self
@@ -100,6 +108,9 @@ impl<'a> ProducerRecord<'a> {
     }
 }
 
+/// Larger values are moved by calls to `memcpy`, which `send` would feel.
+const _: () = assert!(size_of::<ProducerRecord<'_>>() <= 128);
+
 /// A header of a [`ProducerRecord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,13 +123,17 @@ pub struct RecordHeader<'a> {
 
 /// Bytes of a key, a value or a header: borrowed, or brought along.
 ///
-/// Made by `into()` from anything that holds bytes. Both forms cost the one copy into the batch.
+/// Made by `into()` from anything that holds bytes. Borrowed bytes cost the one copy into the batch; owned ones cost a
+/// small allocation beside it, which keeps the records that borrow, and that move through `send`, small.
 #[derive(Clone, Debug)]
-pub enum Payload<'a> {
+pub struct Payload<'a>(Holder<'a>);
+
+#[derive(Clone, Debug)]
+enum Holder<'a> {
     /// Somebody else's bytes.
     Borrowed(&'a [u8]),
     /// Bytes that the record keeps.
-    Owned(Bytes),
+    Owned(Box<Bytes>),
 }
 
 impl std::ops::Deref for Payload<'_> {
@@ -126,9 +141,9 @@ impl std::ops::Deref for Payload<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
+        match &self.0 {
+            Holder::Borrowed(bytes) => bytes,
+            Holder::Owned(bytes) => bytes,
         }
     }
 }
@@ -144,61 +159,61 @@ impl Eq for Payload<'_> {}
 impl<'a> From<&'a [u8]> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a [u8]) -> Self {
-        Self::Borrowed(bytes)
+        Self(Holder::Borrowed(bytes))
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a [u8; N]) -> Self {
-        Self::Borrowed(bytes)
+        Self(Holder::Borrowed(bytes))
     }
 }
 
 impl<'a> From<&'a str> for Payload<'a> {
     #[inline]
     fn from(text: &'a str) -> Self {
-        Self::Borrowed(text.as_bytes())
+        Self(Holder::Borrowed(text.as_bytes()))
     }
 }
 
 impl<'a> From<&'a String> for Payload<'a> {
     #[inline]
     fn from(text: &'a String) -> Self {
-        Self::Borrowed(text.as_bytes())
+        Self(Holder::Borrowed(text.as_bytes()))
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a Vec<u8>) -> Self {
-        Self::Borrowed(bytes)
+        Self(Holder::Borrowed(bytes))
     }
 }
 
 impl<'a> From<&'a Bytes> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a Bytes) -> Self {
-        Self::Borrowed(bytes)
+        Self(Holder::Borrowed(bytes))
     }
 }
 
 impl From<Bytes> for Payload<'_> {
     #[inline]
     fn from(bytes: Bytes) -> Self {
-        Self::Owned(bytes)
+        Self(Holder::Owned(Box::new(bytes)))
     }
 }
 
 impl From<Vec<u8>> for Payload<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Owned(bytes.into())
+        Self(Holder::Owned(Box::new(bytes.into())))
     }
 }
 
 impl From<String> for Payload<'_> {
     fn from(text: String) -> Self {
-        Self::Owned(text.into())
+        Self(Holder::Owned(Box::new(text.into())))
     }
 }
 

@@ -41,6 +41,10 @@ impl<T> Table<T> {
 
     #[inline]
     fn position(index: usize) -> (usize, usize) {
+        // Most tables never grow past their first chunk.
+        if index < FIRST_CHUNK {
+            return (0, index);
+        }
         let shifted = index + FIRST_CHUNK;
         let chunk = shifted.ilog2() - FIRST_CHUNK_BITS;
         (chunk as usize, shifted - (FIRST_CHUNK << chunk))
