@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::client::producer::delivery::{Callbacks, Completion, Outcome};
 use crate::client::producer::identity::Sequence;
+use crate::client::producer::timestamps::Timestamps;
 use crate::error::Error;
 use crate::record::{BatchBuilder, RecordBatch, RecordError, Records, SealOptions};
 use crate::types::{CompressionType, TopicPartition};
@@ -12,6 +13,7 @@ use crate::util::block_pool::Block;
 /// A batch that takes records.
 pub(super) struct OpenBatch {
     pub(super) builder: BatchBuilder,
+    pub(super) timestamps: Timestamps,
     pub(super) completion: Completion,
     pub(super) callbacks: Callbacks,
     /// What linger and delivery timeout count from.
@@ -24,6 +26,7 @@ impl OpenBatch {
     pub(super) fn new(topic_partition: TopicPartition, block: Block, memory: usize, created: Instant) -> Self {
         Self {
             builder: BatchBuilder::new(block),
+            timestamps: Timestamps::default(),
             completion: Completion::new(topic_partition),
             callbacks: Callbacks::new(),
             created,
@@ -36,6 +39,7 @@ impl OpenBatch {
         Batch {
             count: self.builder.count(),
             content: Content::Built(self.builder),
+            timestamps: self.timestamps,
             completion: self.completion,
             callbacks: self.callbacks,
             created: self.created,
@@ -52,6 +56,7 @@ impl OpenBatch {
 /// A batch that takes no more records.
 pub(super) struct Batch {
     content: Content,
+    pub(super) timestamps: Timestamps,
     pub(super) completion: Completion,
     pub(super) callbacks: Callbacks,
     pub(super) created: Instant,
@@ -119,9 +124,9 @@ impl Batch {
             Ok(halves) => halves,
             Err(error) => return Err((self, error)),
         };
-        let part = |builder, memory, callbacks| {
+        let part = |(builder, timestamps), memory, callbacks| {
             let completion = Completion::new(self.completion.cell().topic_partition().clone());
-            OpenBatch { builder, completion, callbacks, created: self.created, memory }.close()
+            OpenBatch { builder, timestamps, completion, callbacks, created: self.created, memory }.close()
         };
         let mut first_callbacks = self.callbacks;
         let mut second_callbacks =
@@ -132,19 +137,19 @@ impl Batch {
         let first = part(first, self.memory / 2, first_callbacks);
         let second = part(second, self.memory - self.memory / 2, second_callbacks);
         let parts = vec![(0, first.completion.cell().clone()), (first_count, second.completion.cell().clone())];
-        self.completion.complete(Outcome::Split(parts), Callbacks::new());
+        self.completion.complete(Outcome::Split(parts), Timestamps::default(), Callbacks::new());
         Ok([first, second])
     }
 }
 
-fn halves(batch: &RecordBatch, first: u32, second: u32) -> Result<[BatchBuilder; 2], RecordError> {
+fn halves(batch: &RecordBatch, first: u32, second: u32) -> Result<[(BatchBuilder, Timestamps); 2], RecordError> {
     let mut records = batch.records()?;
     let first = copy_records(&mut records, first)?;
     Ok([first, copy_records(&mut records, second)?])
 }
 
 /// The next `count` records, in a builder with room for just them.
-fn copy_records(records: &mut Records, count: u32) -> Result<BatchBuilder, RecordError> {
+fn copy_records(records: &mut Records, count: u32) -> Result<(BatchBuilder, Timestamps), RecordError> {
     const MISSING: RecordError = RecordError::Malformed("batch holds fewer records than it says");
     let mut measured = records.clone();
     let mut size = 0;
@@ -153,11 +158,12 @@ fn copy_records(records: &mut Records, count: u32) -> Result<BatchBuilder, Recor
         let headers = record.headers().map(|header| (header.key(), header.value()));
         size += BatchBuilder::upper_bound(record.key(), record.value(), headers);
     }
-    let mut builder = BatchBuilder::new(Block::unpooled(size));
+    let (mut builder, mut timestamps) = (BatchBuilder::new(Block::unpooled(size)), Timestamps::default());
     for _ in 0..count {
         let record = records.next_record().ok_or(MISSING)??;
         let headers = record.headers().map(|header| (header.key(), header.value()));
-        builder.try_append(record.timestamp(), record.key(), record.value(), headers).ok_or(MISSING)?;
+        let index = builder.try_append(record.timestamp(), record.key(), record.value(), headers).ok_or(MISSING)?;
+        timestamps.push(index, record.timestamp());
     }
-    Ok(builder)
+    Ok((builder, timestamps))
 }

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::client::producer::RecordMetadata;
+use crate::client::producer::timestamps::Timestamps;
 use crate::cluster::AppendInfo;
 use crate::error::{Error, Result};
-use crate::types::{NO_OFFSET, NO_TIMESTAMP, Offset, TopicPartition};
+use crate::types::{NO_OFFSET, Offset, TopicPartition};
 
 /// Resolves once the record was acknowledged, or has failed for good.
 ///
@@ -19,32 +20,54 @@ use crate::types::{NO_OFFSET, NO_TIMESTAMP, Offset, TopicPartition};
 /// awaiting the last of many costs one wake.
 pub struct Delivery {
     cell: Arc<BatchCell>,
-    timestamp: i64,
-    index: u32,
-    /// Where in the cell's list of wakers this delivery's was last found.
-    waker_at: u32,
+    place: Place,
 }
 
-const NO_WAKER: u32 = u32::MAX;
+/// The record's index in its batch, in the lower half; and where in the cell's list of wakers this delivery's was last
+/// found, in the upper half. In one word: halves that are stored one by one and then moved together stall the processor,
+/// which is dear when it happens for every record.
+#[derive(Clone, Copy)]
+struct Place(u64);
+
+impl Place {
+    const NO_WAKER: u64 = (u32::MAX as u64) << 32;
+
+    #[inline]
+    fn new(index: u32) -> Self {
+        Self(Self::NO_WAKER | u64::from(index))
+    }
+
+    fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn waker(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    fn set_waker(&mut self, at: usize) {
+        self.0 = u64::from(self.index()) | (at as u64) << 32;
+    }
+}
 
 impl Delivery {
     #[inline]
-    pub(super) fn new(cell: Arc<BatchCell>, index: u32, timestamp: i64) -> Self {
-        Self { cell, timestamp, index, waker_at: NO_WAKER }
+    pub(super) fn new(cell: Arc<BatchCell>, index: u32) -> Self {
+        Self { cell, place: Place::new(index) }
     }
 
     /// Resolves, to nothing that matters, when the whole batch is complete.
     pub(super) fn last_of(cell: Arc<BatchCell>) -> Self {
-        Self::new(cell, u32::MAX, NO_TIMESTAMP)
+        Self::new(cell, u32::MAX)
     }
 
     /// The result, if there is one already; `None` while the record is on its way.
     pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
-        let (mut cell, mut index) = (&self.cell, self.index);
+        let (mut cell, mut index) = (&self.cell, self.place.index());
         loop {
-            match cell.outcome.get()? {
-                Outcome::Split(parts) => (cell, index) = part_of(parts, index),
-                outcome => return Some(outcome.of_record(&cell.topic_partition, index, self.timestamp)),
+            match cell.resolved.get()? {
+                Resolved { outcome: Outcome::Split(parts), .. } => (cell, index) = part_of(parts, index),
+                resolved => return Some(resolved.record(&cell.topic_partition, index)),
             }
         }
     }
@@ -66,17 +89,17 @@ impl Future for Delivery {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            if this.cell.outcome.get().is_none() && this.cell.register(cx.waker(), &mut this.waker_at) {
+            if !this.cell.is_done() && this.cell.register(cx.waker(), &mut this.place) {
                 return Poll::Pending;
             }
-            match this.cell.outcome.get() {
+            match this.cell.resolved.get() {
                 None => {}
-                Some(Outcome::Split(parts)) => {
-                    let (cell, index) = part_of(parts, this.index);
-                    *this = Self::new(Arc::clone(cell), index, this.timestamp);
+                Some(Resolved { outcome: Outcome::Split(parts), .. }) => {
+                    let (cell, index) = part_of(parts, this.place.index());
+                    *this = Self::new(Arc::clone(cell), index);
                 }
-                Some(outcome) => {
-                    return Poll::Ready(outcome.of_record(&this.cell.topic_partition, this.index, this.timestamp));
+                Some(resolved) => {
+                    return Poll::Ready(resolved.record(&this.cell.topic_partition, this.place.index()));
                 }
             }
         }
@@ -87,7 +110,7 @@ impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("topic_partition", &self.cell.topic_partition)
-            .field("index", &self.index)
+            .field("index", &self.place.index())
             .field("result", &self.try_result())
             .finish()
     }
@@ -115,16 +138,26 @@ impl Outcome {
     pub(super) fn stored(info: AppendInfo) -> Self {
         Self::Stored { base_offset: info.base_offset, log_append_time: info.log_append_time }
     }
+}
 
+/// A batch's outcome, and what the producer stamped its records with.
+#[derive(Debug)]
+struct Resolved {
+    outcome: Outcome,
+    timestamps: Timestamps,
+}
+
+impl Resolved {
     /// What it means for the record at `index`. Only for outcomes that are not `Split`.
-    fn of_record(&self, topic_partition: &TopicPartition, index: u32, timestamp: i64) -> Result<RecordMetadata> {
-        match self {
-            Self::Stored { base_offset, log_append_time } => {
+    fn record(&self, topic_partition: &TopicPartition, index: u32) -> Result<RecordMetadata> {
+        match &self.outcome {
+            Outcome::Stored { base_offset, log_append_time } => {
                 let offset = if *base_offset == NO_OFFSET { NO_OFFSET } else { base_offset + Offset::from(index) };
-                Ok(RecordMetadata::new(topic_partition.clone(), offset, log_append_time.unwrap_or(timestamp)))
+                let timestamp = log_append_time.unwrap_or_else(|| self.timestamps.at(index));
+                Ok(RecordMetadata::new(topic_partition.clone(), offset, timestamp))
             }
-            Self::Failed(error) => Err(error.clone()),
-            Self::Split(_) => unreachable!("the records of a split batch are looked up in its parts"),
+            Outcome::Failed(error) => Err(error.clone()),
+            Outcome::Split(_) => unreachable!("the records of a split batch are looked up in its parts"),
         }
     }
 }
@@ -140,26 +173,27 @@ fn part_of(parts: &[(u32, Arc<BatchCell>)], index: u32) -> (&Arc<BatchCell>, u32
 #[derive(Debug)]
 pub(super) struct BatchCell {
     topic_partition: TopicPartition,
-    outcome: OnceLock<Outcome>,
+    resolved: OnceLock<Resolved>,
     wakers: Mutex<Vec<Waker>>,
 }
 
 impl BatchCell {
     pub(super) fn new(topic_partition: TopicPartition) -> Arc<Self> {
-        Arc::new(Self { topic_partition, outcome: OnceLock::new(), wakers: Mutex::new(Vec::new()) })
+        Arc::new(Self { topic_partition, resolved: OnceLock::new(), wakers: Mutex::new(Vec::new()) })
     }
 
     pub(super) fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.outcome.get().is_some()
+    fn is_done(&self) -> bool {
+        self.resolved.get().is_some()
     }
 
-    /// Publishes the outcome and wakes everyone who waits for it. Call with no lock held; only the first call counts.
-    pub(super) fn complete(&self, outcome: Outcome) {
-        if self.outcome.set(outcome).is_ok() {
+    /// Publishes what became of the batch and wakes everyone who waits for it. Call with no lock held; only the first
+    /// call counts.
+    fn resolve(&self, resolved: Resolved) {
+        if self.resolved.set(resolved).is_ok() {
             let wakers = std::mem::take(&mut *self.wakers.lock());
             for waker in wakers {
                 waker.wake();
@@ -169,18 +203,18 @@ impl BatchCell {
 
     /// Registers a waker, unless the outcome is there: returns whether there is something to wait for.
     ///
-    /// Deliveries that one task polls share an entry: the last one, or the one at `at` that they used before. An entry is
-    /// never replaced, because another delivery may count on it; so the list grows only as deliveries change tasks.
-    fn register(&self, waker: &Waker, at: &mut u32) -> bool {
+    /// Deliveries that one task polls share an entry: the last one, or the one that they used before. An entry is never
+    /// replaced, because another delivery may count on it; so the list grows only as deliveries change tasks.
+    fn register(&self, waker: &Waker, place: &mut Place) -> bool {
         let mut wakers = self.wakers.lock();
         if self.is_done() {
             return false;
         }
-        if !wakers.get(*at as usize).is_some_and(|known| known.will_wake(waker)) {
+        if !wakers.get(place.waker()).is_some_and(|known| known.will_wake(waker)) {
             if !wakers.last().is_some_and(|last| last.will_wake(waker)) {
                 wakers.push(waker.clone());
             }
-            *at = wakers.len() as u32 - 1;
+            place.set_waker(wakers.len() - 1);
         }
         true
     }
@@ -205,19 +239,21 @@ impl Completion {
     ///
     /// As in Kafka, whoever saw the delivery resolve can count on the callbacks having run. A callback that panics does
     /// not keep the others from running; the panic hook has reported it.
-    pub(super) fn complete(&self, outcome: Outcome, callbacks: Callbacks) {
-        for (index, timestamp, callback) in callbacks {
-            let result = outcome.of_record(&self.0.topic_partition, index, timestamp);
+    pub(super) fn complete(&self, outcome: Outcome, timestamps: Timestamps, callbacks: Callbacks) {
+        let resolved = Resolved { outcome, timestamps };
+        for (index, callback) in callbacks {
+            let result = resolved.record(&self.0.topic_partition, index);
             drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || callback(result))));
         }
-        self.0.complete(outcome);
+        self.0.resolve(resolved);
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
         if !self.0.is_done() {
-            self.0.complete(Outcome::Failed(producer_closed()));
+            let outcome = Outcome::Failed(producer_closed());
+            self.0.resolve(Resolved { outcome, timestamps: Timestamps::default() });
         }
     }
 }
@@ -230,8 +266,8 @@ pub(super) fn producer_closed() -> Error {
 /// What `send_with` takes.
 pub(super) type Callback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
 
-/// A batch's callbacks: record's index, its timestamp, and whom to call.
-pub(super) type Callbacks = Vec<(u32, i64, Callback)>;
+/// A batch's callbacks: the record's index, and whom to call.
+pub(super) type Callbacks = Vec<(u32, Callback)>;
 
 #[cfg(test)]
 mod tests {
@@ -254,23 +290,29 @@ mod tests {
         BatchCell::new(TopicPartition::new("t", 3))
     }
 
+    /// Resolves a cell of records with the timestamps 100, 101 and so on.
+    fn resolve(cell: &BatchCell, outcome: Outcome) {
+        let mut timestamps = Timestamps::default();
+        (0..100).for_each(|index| timestamps.push(index, 100 + i64::from(index)));
+        cell.resolve(Resolved { outcome, timestamps });
+    }
+
     fn poll(delivery: &mut Delivery, counter: &Arc<Counter>) -> Poll<Result<RecordMetadata>> {
         Pin::new(delivery).poll(&mut Context::from_waker(&Waker::from(Arc::clone(counter))))
     }
 
     #[test]
     fn a_delivery_is_small() {
-        assert_eq!(size_of::<Delivery>(), 24);
-        assert_eq!(size_of::<Result<Delivery, crate::client::producer::SendError<'_>>>(), 24);
+        assert_eq!(size_of::<Delivery>(), 16);
+        assert_eq!(size_of::<Result<Delivery, crate::client::producer::SendError<'_>>>(), 16);
     }
 
     #[test]
     fn offsets_count_from_the_batchs_base() {
         let cell = cell();
-        let deliveries: Vec<_> =
-            (0..3).map(|index| Delivery::new(cell.clone(), index, 100 + i64::from(index))).collect();
+        let deliveries: Vec<_> = (0..3).map(|index| Delivery::new(cell.clone(), index)).collect();
         assert!(deliveries[0].try_result().is_none());
-        cell.complete(Outcome::Stored { base_offset: 40, log_append_time: None });
+        resolve(&cell, Outcome::Stored { base_offset: 40, log_append_time: None });
         let metadata = deliveries[2].try_result().unwrap().unwrap();
         assert_eq!((metadata.topic(), metadata.partition()), ("t", 3));
         assert_eq!((metadata.offset(), metadata.timestamp()), (42, 102));
@@ -279,25 +321,25 @@ mod tests {
     #[test]
     fn the_leaders_time_wins_and_an_unknown_offset_stays_unknown() {
         let stamped = cell();
-        stamped.complete(Outcome::Stored { base_offset: 0, log_append_time: Some(7) });
-        assert_eq!(Delivery::new(stamped, 1, 100).try_result().unwrap().unwrap().timestamp(), 7);
+        resolve(&stamped, Outcome::Stored { base_offset: 0, log_append_time: Some(7) });
+        assert_eq!(Delivery::new(stamped, 1).try_result().unwrap().unwrap().timestamp(), 7);
         let without = cell();
-        without.complete(Outcome::WITHOUT_OFFSET);
-        let metadata = Delivery::new(without, 5, 100).try_result().unwrap().unwrap();
-        assert_eq!((metadata.offset(), metadata.has_offset(), metadata.timestamp()), (-1, false, 100));
+        resolve(&without, Outcome::WITHOUT_OFFSET);
+        let metadata = Delivery::new(without, 5).try_result().unwrap().unwrap();
+        assert_eq!((metadata.offset(), metadata.has_offset(), metadata.timestamp()), (-1, false, 105));
     }
 
     #[test]
     fn a_task_that_waits_for_many_records_is_woken_once() {
         let cell = cell();
         let counter = Arc::new(Counter::default());
-        let mut deliveries: Vec<_> = (0..100).map(|index| Delivery::new(cell.clone(), index, 0)).collect();
+        let mut deliveries: Vec<_> = (0..100).map(|index| Delivery::new(cell.clone(), index)).collect();
         for _ in 0..3 {
             for delivery in &mut deliveries {
                 assert!(poll(delivery, &counter).is_pending());
             }
         }
-        cell.complete(Outcome::Stored { base_offset: 0, log_append_time: None });
+        resolve(&cell, Outcome::Stored { base_offset: 0, log_append_time: None });
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
         assert!(poll(&mut deliveries[99], &counter).is_ready());
     }
@@ -306,12 +348,12 @@ mod tests {
     fn a_delivery_that_moves_to_another_task_wakes_that_task_and_others_keep_theirs() {
         let cell = cell();
         let (first, second) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-        let mut moving = Delivery::new(cell.clone(), 0, 0);
-        let mut staying = Delivery::new(cell.clone(), 1, 0);
+        let mut moving = Delivery::new(cell.clone(), 0);
+        let mut staying = Delivery::new(cell.clone(), 1);
         assert!(poll(&mut moving, &first).is_pending());
         assert!(poll(&mut staying, &first).is_pending());
         assert!(poll(&mut moving, &second).is_pending());
-        cell.complete(Outcome::WITHOUT_OFFSET);
+        resolve(&cell, Outcome::WITHOUT_OFFSET);
         assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (1, 1));
     }
 
@@ -319,34 +361,38 @@ mod tests {
     fn records_of_a_split_batch_follow_their_part() {
         let (whole, left, right) = (cell(), cell(), cell());
         let counter = Arc::new(Counter::default());
-        let mut delivery = Delivery::new(whole.clone(), 5, 9);
+        let mut delivery = Delivery::new(whole.clone(), 5);
         assert!(poll(&mut delivery, &counter).is_pending());
-        whole.complete(Outcome::Split(vec![(0, left), (4, right.clone())]));
+        resolve(&whole, Outcome::Split(vec![(0, left), (4, right.clone())]));
         assert!(delivery.try_result().is_none());
         assert!(poll(&mut delivery, &counter).is_pending());
-        right.complete(Outcome::Stored { base_offset: 70, log_append_time: None });
+        resolve(&right, Outcome::Stored { base_offset: 70, log_append_time: None });
         assert_eq!(counter.0.load(Ordering::Relaxed), 2);
         assert_eq!(delivery.try_result().unwrap().unwrap().offset(), 71);
         let Poll::Ready(Ok(metadata)) = poll(&mut delivery, &counter) else { panic!("not ready") };
-        assert_eq!((metadata.offset(), metadata.timestamp()), (71, 9));
+        assert_eq!((metadata.offset(), metadata.timestamp()), (71, 101));
     }
 
     #[test]
     fn callbacks_run_in_order_before_the_delivery_resolves_and_survive_a_panic() {
         let completion = Completion::new(TopicPartition::new("t", 0));
-        let delivery = Arc::new(Delivery::new(completion.cell().clone(), 0, 0));
+        let delivery = Arc::new(Delivery::new(completion.cell().clone(), 0));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let callback = |index: u32| -> (u32, i64, Callback) {
+        let callback = |index: u32| -> (u32, Callback) {
             let (seen, delivery) = (seen.clone(), delivery.clone());
             let run = move |result: Result<RecordMetadata>| {
                 assert!(!delivery.is_done());
                 seen.lock().push(result.unwrap().offset());
                 assert_ne!(index, 0, "the first callback panics, on purpose");
             };
-            (index, 0, Box::new(run))
+            (index, Box::new(run))
         };
         let callbacks = vec![callback(0), callback(1), callback(4)];
-        completion.complete(Outcome::Stored { base_offset: 10, log_append_time: None }, callbacks);
+        completion.complete(
+            Outcome::Stored { base_offset: 10, log_append_time: None },
+            Timestamps::default(),
+            callbacks,
+        );
         assert_eq!(*seen.lock(), [10, 11, 14]);
         assert!(delivery.is_done());
     }
@@ -354,7 +400,7 @@ mod tests {
     #[test]
     fn a_batch_that_goes_away_fails_its_records() {
         let completion = Completion::new(TopicPartition::new("t", 0));
-        let delivery = Delivery::new(completion.cell().clone(), 0, 0);
+        let delivery = Delivery::new(completion.cell().clone(), 0);
         drop(completion);
         let error = delivery.try_result().unwrap().unwrap_err();
         assert!(error.is_closed());

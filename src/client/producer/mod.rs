@@ -2,13 +2,13 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `producer` | the public handle: `send`, `flush`, `close`, and waiting for memory and metadata |
+//! | `producer`, `sending` | the public handle: `send`, `flush`, `close`, and waiting for memory and metadata |
 //! | `shared` | what handles share; the path of a record into its batch, none of which waits |
 //! | `topic`, `table` | routes: topic to partition count, sticky partition, slots; read without a lock |
 //! | `slot`, `batch` | one partition's batches: open, ready, in flight |
 //! | `sender`, `acks`, `identity` | taking batches to the leader, retries, splits, expiry; acknowledgements; sequence numbers |
 //! | `driver` | the one background task: lingers, backoffs, timeouts |
-//! | `delivery` | completion: one cell a batch, one future a record |
+//! | `delivery`, `timestamps` | completion: one cell a batch, one future a record |
 //! | `memory`, `send_clock` | the bound on buffered bytes; timestamps |
 //!
 //! Invariants
@@ -37,9 +37,11 @@ mod record;
 mod send_clock;
 mod send_error;
 mod sender;
+mod sending;
 mod shared;
 mod slot;
 mod table;
+mod timestamps;
 mod topic;
 
 pub use config::ProducerConfig;
@@ -49,3 +51,4 @@ pub use partitioner::{Partitioner, Partitioning};
 pub use producer::Producer;
 pub use record::{Payload, ProducerRecord, RecordHeader};
 pub use send_error::SendError;
+pub use sending::Sending;

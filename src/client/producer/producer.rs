@@ -10,7 +10,7 @@ use crate::client::producer::delivery::producer_closed;
 use crate::client::producer::driver::Driver;
 use crate::client::producer::memory::Grant;
 use crate::client::producer::shared::{Attempt, Blocked, Sent, Shared};
-use crate::client::producer::{Delivery, ProducerConfig, ProducerRecord, RecordMetadata, SendError};
+use crate::client::producer::{Delivery, ProducerConfig, ProducerRecord, RecordMetadata, SendError, Sending};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::types::TopicPartition;
@@ -77,7 +77,6 @@ impl Producer {
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
 
-    #[cfg(test)]
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -94,8 +93,8 @@ impl Producer {
     /// `max.request.size` or `buffer.memory`; `INVALID_TOPIC_EXCEPTION`; `INVALID_REQUEST` for a negative partition and
     /// for one that a custom partitioner made up; `INVALID_TIMESTAMP` for a negative timestamp; closed, after
     /// [`close`](Producer::close). What goes wrong later is the delivery's result.
-    pub async fn send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, SendError<'a>> {
-        self.submit(record, Attempt::default()).await
+    pub fn send<'p, 'a: 'p>(&'p self, record: ProducerRecord<'a>) -> Sending<'p, 'a> {
+        Sending::new(self, record, Attempt::default())
     }
 
     /// The same, and calls back once the record is acknowledged, or has failed for good.
@@ -107,34 +106,16 @@ impl Producer {
     /// # Errors
     ///
     /// Those of [`send`](Producer::send).
-    pub async fn send_with<'a>(
-        &self,
+    pub fn send_with<'p, 'a: 'p>(
+        &'p self,
         record: ProducerRecord<'a>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
-    ) -> Result<Delivery, SendError<'a>> {
-        self.submit(record, Attempt::with_callback(Box::new(callback))).await
-    }
-
-    async fn submit<'a, 's>(
-        &'s self,
-        record: ProducerRecord<'a>,
-        mut attempt: Attempt<'s>,
-    ) -> Result<Delivery, SendError<'a>> {
-        match self.shared.try_send(&record, &mut attempt) {
-            Ok(Sent { delivery, worked }) => {
-                if worked {
-                    // Sending waits for nothing while memory lasts: let other tasks have their turn.
-                    consume_budget().await;
-                }
-                Ok(delivery)
-            }
-            // In a box, so that the future of an ordinary send stays small.
-            Err(blocked) => Box::pin(self.submit_blocked(record, attempt, blocked)).await,
-        }
+    ) -> Sending<'p, 'a> {
+        Sending::new(self, record, Attempt::with_callback(Box::new(callback)))
     }
 
     /// Waits for what the record needs, and tries again, until `max.block.ms` is over.
-    async fn submit_blocked<'a, 's>(
+    pub(super) async fn send_blocked<'a, 's>(
         &'s self,
         record: ProducerRecord<'a>,
         mut attempt: Attempt<'s>,
@@ -150,7 +131,7 @@ impl Producer {
                     consume_budget().await;
                     return Ok(delivery);
                 }
-                Err(still_blocked) => blocked = still_blocked,
+                Err(still_blocked) => blocked = *still_blocked,
             }
         }
     }
@@ -290,16 +271,19 @@ impl Producer {
             if self.shared.is_closed() {
                 return Err(producer_closed());
             }
-            let version = match self.shared.partition_count(topic) {
+            let blocked = match self.shared.partition_count(topic) {
                 Ok(count) => {
                     let topic: Arc<str> = topic.into();
                     return Ok((0..count)
                         .map(|partition| TopicPartition::new(Arc::clone(&topic), partition))
                         .collect());
                 }
-                Err(Blocked::Metadata { version, .. }) => version,
-                Err(Blocked::Failed(error)) => return Err(error),
-                Err(Blocked::Memory(_)) => unreachable!("metadata takes no memory"),
+                Err(blocked) => *blocked,
+            };
+            let version = match blocked {
+                Blocked::Metadata { version, .. } => version,
+                Blocked::Failed(error) => return Err(error),
+                Blocked::Memory(_) => unreachable!("metadata takes no memory"),
             };
             let changed = self.newer_metadata(version, deadline).await?;
             changed.ok_or_else(|| self.no_metadata(topic, None, None))?;

@@ -325,8 +325,8 @@ impl Shared {
     /// Completes a batch: callbacks, deliveries, memory. Call with no lock held.
     pub(super) fn finish(&self, slot: &Slot, batch: Batch, outcome: Outcome) {
         slot.remove_queued(1);
-        let Batch { completion, callbacks, memory, .. } = batch;
-        completion.complete(outcome, callbacks);
+        let Batch { completion, timestamps, callbacks, memory, .. } = batch;
+        completion.complete(outcome, timestamps, callbacks);
         self.memory.release(memory);
     }
 }

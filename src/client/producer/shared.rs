@@ -45,7 +45,7 @@ pub(super) struct Shared {
 /// Smaller blocks are not worth a pool: it reserves a place for each block that it may keep.
 const SMALLEST_POOLED_BLOCK: usize = 4_000;
 
-/// Why a record cannot be taken at once.
+/// Why a record cannot be taken at once. Passed in a box: it is rare, and large next to what a taken record returns.
 pub(super) enum Blocked {
     /// It can not be taken at all.
     Failed(Error),
@@ -103,11 +103,15 @@ impl Shared {
 
     /// Puts a record into its batch, and sends batches that this fills. Never waits.
     #[inline]
-    pub(super) fn try_send(&self, record: &ProducerRecord<'_>, attempt: &mut Attempt<'_>) -> Result<Sent, Blocked> {
+    pub(super) fn try_send(
+        &self,
+        record: &ProducerRecord<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Sent, Box<Blocked>> {
         if let Some(timestamp) = record.timestamp
             && timestamp < 0
         {
-            return Err(Blocked::Failed(invalid_timestamp(record.topic, timestamp)));
+            return Err(invalid_timestamp(record.topic, timestamp));
         }
         let mut worked = false;
         loop {
@@ -115,7 +119,7 @@ impl Shared {
             let mut state = slot.lock();
             // Under the lock: who closes the producer sets this first, and then locks every slot to take what is open.
             if self.is_closed() {
-                return Err(Blocked::Failed(producer_closed()));
+                return Err(failed(producer_closed()));
             }
             let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback) else {
                 if state.open.is_none() {
@@ -152,10 +156,11 @@ impl Shared {
         };
         let index =
             open.builder.try_append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs())?;
+        open.timestamps.push(index, timestamp);
         if let Some(callback) = callback.take() {
-            open.callbacks.push((index, timestamp, callback));
+            open.callbacks.push((index, callback));
         }
-        Some(Delivery::new(Arc::clone(open.completion.cell()), index, timestamp))
+        Some(Delivery::new(Arc::clone(open.completion.cell()), index))
     }
 
     /// Opens a batch with this record.
@@ -166,13 +171,13 @@ impl Shared {
         mut state: MutexGuard<'_, SlotState>,
         record: &ProducerRecord<'_>,
         attempt: &mut Attempt<'_>,
-    ) -> Result<Sent, Blocked> {
+    ) -> Result<Sent, Box<Blocked>> {
         let needed = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
         self.check_size(needed + BatchHeader::SIZE)?;
         let bytes = needed.max(self.block_size);
         let grant = match attempt.grant.take().filter(|grant| grant.bytes() >= bytes) {
             Some(grant) => grant,
-            None => self.memory.try_acquire(bytes).ok_or(Blocked::Memory(bytes))?,
+            None => self.memory.try_acquire(bytes).ok_or_else(|| Box::new(Blocked::Memory(bytes)))?,
         };
         let block = match &self.blocks {
             Some(blocks) if needed <= self.block_size => blocks.take(),
@@ -206,7 +211,7 @@ impl Shared {
 
     /// The slot of the record's partition.
     #[inline]
-    fn route(&self, record: &ProducerRecord<'_>, attempt: &mut Attempt<'_>) -> Result<&Arc<Slot>, Blocked> {
+    fn route(&self, record: &ProducerRecord<'_>, attempt: &mut Attempt<'_>) -> Result<&Arc<Slot>, Box<Blocked>> {
         let topic = match self.topics.find(record.topic, &self.cluster) {
             Some(topic) => topic,
             None => self.find_unknown(record.topic)?,
@@ -232,7 +237,7 @@ impl Shared {
         record: &ProducerRecord<'_>,
         partitions: i32,
         attempt: &mut Attempt<'_>,
-    ) -> Result<i32, Blocked> {
+    ) -> Result<i32, Box<Blocked>> {
         let partition = match &self.settings.partitioning {
             Partitioning::Default => {
                 return Ok(match record.key_bytes() {
@@ -249,7 +254,7 @@ impl Shared {
                 "the partitioner generated an invalid partition number for {topic}: {partition}; \
                  there are {partitions} partitions"
             );
-            return Err(Blocked::Failed(Error::new(ErrorCode::InvalidRequest, message)));
+            return Err(failed(Error::new(ErrorCode::InvalidRequest, message)));
         }
         attempt.partition = Some(partition);
         Ok(partition)
@@ -257,7 +262,7 @@ impl Shared {
 
     /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
     #[cold]
-    fn find_unknown(&self, name: &str) -> Result<&Topic, Blocked> {
+    fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
         let image = self.cluster.image();
         if let Some(topic) = image.topic(name) {
             self.topics.add(topic);
@@ -269,7 +274,7 @@ impl Shared {
     }
 
     /// How many partitions an existing topic has.
-    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Blocked> {
+    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Box<Blocked>> {
         let image = self.cluster.image();
         match image.topic(topic) {
             Some(topic) => Ok(topic.partitions.len() as i32),
@@ -277,7 +282,7 @@ impl Shared {
         }
     }
 
-    fn check_size(&self, bytes: usize) -> Result<(), Blocked> {
+    fn check_size(&self, bytes: usize) -> Result<(), Box<Blocked>> {
         let settings = &self.settings;
         let (limit, reason) = if bytes > settings.max_request_size {
             (settings.max_request_size, ", which is the value of the max.request.size configuration")
@@ -287,7 +292,7 @@ impl Shared {
             return Ok(());
         };
         let message = format!("the message is {bytes} bytes when serialized which is larger than {limit}{reason}");
-        Err(Blocked::Failed(Error::new(ErrorCode::MessageTooLarge, message)))
+        Err(failed(Error::new(ErrorCode::MessageTooLarge, message)))
     }
 
     /// Closes every open batch and sends what can be sent. Returns deliveries that resolve when all of that is complete.
@@ -311,6 +316,7 @@ impl Shared {
         self.closing.close();
     }
 
+    #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
@@ -350,29 +356,34 @@ impl Shared {
     }
 }
 
+#[cold]
+fn failed(error: Error) -> Box<Blocked> {
+    Box::new(Blocked::Failed(error))
+}
+
 /// There is no such topic, and perhaps never will be.
 #[cold]
-fn missing_topic(name: &str, version: i64) -> Blocked {
+fn missing_topic(name: &str, version: i64) -> Box<Blocked> {
     if is_topic_name(name) {
-        return Blocked::Metadata { version, partitions: None };
+        return Box::new(Blocked::Metadata { version, partitions: None });
     }
-    Blocked::Failed(Error::new(ErrorCode::InvalidTopic, format!("invalid topic name {name:?}")))
+    failed(Error::new(ErrorCode::InvalidTopic, format!("invalid topic name {name:?}")))
 }
 
 /// Why there is no such partition.
 #[cold]
-fn missing_partition(topic: &str, partition: i32, partitions: i32, version: i64) -> Blocked {
+fn missing_partition(topic: &str, partition: i32, partitions: i32, version: i64) -> Box<Blocked> {
     if partition < 0 {
         let message = format!("invalid partition {partition} for {topic}: partitions count from 0");
-        return Blocked::Failed(Error::new(ErrorCode::InvalidRequest, message));
+        return failed(Error::new(ErrorCode::InvalidRequest, message));
     }
-    Blocked::Metadata { version, partitions: (partitions > 0).then_some(partitions) }
+    Box::new(Blocked::Metadata { version, partitions: (partitions > 0).then_some(partitions) })
 }
 
 #[cold]
-fn invalid_timestamp(topic: &str, timestamp: i64) -> Error {
+fn invalid_timestamp(topic: &str, timestamp: i64) -> Box<Blocked> {
     let message = format!("invalid timestamp {timestamp} of a record for {topic}: it must be 0 or above");
-    Error::new(ErrorCode::InvalidTimestamp, message)
+    failed(Error::new(ErrorCode::InvalidTimestamp, message))
 }
 
 /// Kafka's rule for names: 1 to 249 of `[a-zA-Z0-9._-]`, but not `.` or `..`.

@@ -1,0 +1,82 @@
+//! [`Sending`]: the future of a record being accepted.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop::poll_proceed;
+
+use crate::client::producer::shared::{Attempt, Blocked, Sent};
+use crate::client::producer::{Delivery, Producer, ProducerRecord, SendError};
+
+/// Resolves once a record was put into its batch: see [`Producer::send`]. Nothing happens before it is polled.
+///
+/// Written by hand, because an async function would move the record twice more than it has to.
+#[must_use = "futures do nothing unless polled"]
+pub struct Sending<'p, 'a> {
+    producer: &'p Producer,
+    state: State<'p, 'a>,
+}
+
+type Waiting<'p, 'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError<'a>>> + Send + 'p>>;
+
+enum State<'p, 'a> {
+    Unsent(ProducerRecord<'a>, Attempt<'p>),
+    /// In its batch, but other tasks may have waited long enough for their turn.
+    Yielding(Option<Delivery>),
+    /// In a box, so that the future of an ordinary send stays small.
+    Waiting(Waiting<'p, 'a>),
+}
+
+impl<'p, 'a: 'p> Sending<'p, 'a> {
+    #[inline]
+    pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, attempt: Attempt<'p>) -> Self {
+        Self { producer, state: State::Unsent(record, attempt) }
+    }
+
+    #[cold]
+    fn wait(&mut self, blocked: Box<Blocked>) {
+        if let State::Unsent(record, attempt) = std::mem::replace(&mut self.state, State::Yielding(None)) {
+            self.state = State::Waiting(Box::pin(self.producer.send_blocked(record, attempt, *blocked)));
+        }
+    }
+}
+
+impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
+    type Output = Result<Delivery, SendError<'a>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Unsent(record, attempt) => match this.producer.shared().try_send(record, attempt) {
+                    Ok(Sent { delivery, worked: false }) => {
+                        this.state = State::Yielding(None);
+                        return Poll::Ready(Ok(delivery));
+                    }
+                    // Sending waits for nothing while memory lasts: let other tasks have their turn.
+                    Ok(Sent { delivery, worked: true }) => this.state = State::Yielding(Some(delivery)),
+                    Err(blocked) => this.wait(blocked),
+                },
+                State::Yielding(delivery) => {
+                    ready!(poll_proceed(cx)).made_progress();
+                    return Poll::Ready(Ok(delivery.take().expect("a future is not polled after it has resolved")));
+                }
+                State::Waiting(waiting) => return waiting.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sending<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Unsent(..) => "unsent",
+            State::Yielding(_) => "yielding",
+            State::Waiting(_) => "waiting",
+        };
+        f.debug_struct("Sending").field("state", &state).finish_non_exhaustive()
+    }
+}
