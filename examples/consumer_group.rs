@@ -58,7 +58,7 @@ async fn main() -> brokerless::Result<()> {
 async fn work(consumer: &mut Consumer, count: usize, done: &mut BTreeSet<i32>) -> brokerless::Result<()> {
     let target = done.len() + count;
     while done.len() < target {
-        for record in consumer.poll(POLL).await?.iter() {
+        for record in &consumer.poll(POLL).await? {
             let job = String::from_utf8_lossy(record.value().unwrap_or_default()).parse().expect("a number");
             assert!(done.insert(job), "job {job} came twice");
         }

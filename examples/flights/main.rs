@@ -122,7 +122,7 @@ async fn replay(cluster: &Cluster) -> Result<Airports, Error> {
     }
     let mut airports = Airports::default();
     while left > 0 {
-        for record in consumer.poll(Duration::from_millis(100)).await?.iter() {
+        for record in &consumer.poll(Duration::from_millis(100)).await? {
             // The file has whole days one after another, so each partition has, too.
             if record.timestamp() < new_york_ms(REPLAYED_DAY + 1, 0, 0) {
                 airports.add(&record)?;

@@ -138,7 +138,7 @@ async fn read<T: Tally>(
     let mut tally = T::default();
     loop {
         let records = consumer.poll(Duration::from_millis(20)).await?;
-        for record in records.iter() {
+        for record in &records {
             tally.add(&record)?;
         }
         if !records.is_empty() {
