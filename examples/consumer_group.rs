@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use brokerless::{
-    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, PartitionAssignor, ProducerConfig, ProducerRecord,
-};
+use brokerless::{AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, ProducerConfig, ProducerRecord};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -18,15 +16,17 @@ async fn main() -> brokerless::Result<()> {
     let join = || -> brokerless::Result<_> {
         let config = ConsumerConfig::group("workers")
             .auto_offset_reset(AutoOffsetReset::Earliest)
-            .partition_assignment_strategy([PartitionAssignor::CooperativeSticky])
-            .enable_auto_commit(false);
+            .enable_auto_commit(false)
+            .max_poll_records(10)
+            // Members hear from their heartbeats that somebody came or went. Kafka's default is every 3 s.
+            .heartbeat_interval(Duration::from_millis(20));
         let mut consumer = cluster.consumer(config)?;
         consumer.subscribe(["jobs"])?;
         Ok(consumer)
     };
     let (mut first, mut second) = (join()?, join()?);
     while first.assignment().len() != 2 || second.assignment().len() != 2 {
-        // A rebalance needs both at once: each answers it from its own poll.
+        // Each takes part in the rebalance from its own poll, so both have to poll.
         let (one, two) = tokio::join!(first.poll(POLL), second.poll(POLL));
         assert!(one?.is_empty() && two?.is_empty());
     }
@@ -39,13 +39,14 @@ async fn main() -> brokerless::Result<()> {
     }
     producer.flush().await?;
 
-    // Both work; the second commits what it has done, and goes.
+    // The second does some of its jobs, commits, and goes.
     let mut done = BTreeSet::new();
     work(&mut second, 30, &mut done).await?;
     let by_second = done.len();
     second.close().await?;
     println!("second did {by_second} jobs and left");
 
+    // The first does its own, and what the second left of its partitions.
     work(&mut first, 100 - by_second, &mut done).await?;
     println!("first  did {} jobs, and has {} now", done.len() - by_second, list(&first));
     assert_eq!(done, (0..100).collect(), "each job once");
@@ -53,11 +54,11 @@ async fn main() -> brokerless::Result<()> {
     first.close().await
 }
 
-/// Does at least `count` jobs, and commits after each poll. Panics if a job comes twice.
+/// Does at least `count` jobs, and commits after each poll: whoever gets the partitions next goes on from there.
 async fn work(consumer: &mut Consumer, count: usize, done: &mut BTreeSet<i32>) -> brokerless::Result<()> {
     let target = done.len() + count;
     while done.len() < target {
-        for record in consumer.poll(POLL).await?.iter() {
+        for record in &consumer.poll(POLL).await? {
             let job = String::from_utf8_lossy(record.value().unwrap_or_default()).parse().expect("a number");
             assert!(done.insert(job), "job {job} came twice");
         }

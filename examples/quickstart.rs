@@ -26,7 +26,7 @@ async fn main() -> brokerless::Result<()> {
     consumer.subscribe(["orders"])?;
     let mut orders = Vec::new();
     while orders.len() < 3 {
-        for record in consumer.poll(Duration::from_millis(100)).await?.iter() {
+        for record in &consumer.poll(Duration::from_millis(100)).await? {
             let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
             println!("consumed {} = {} (offset {})", text(record.key()), text(record.value()), record.offset());
             orders.push((text(record.key()), text(record.value())));

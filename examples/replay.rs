@@ -45,7 +45,7 @@ async fn main() -> brokerless::Result<()> {
 }
 
 async fn count_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> brokerless::Result<usize> {
-    let end = consumer.end_offsets([partition.clone()]).await?[partition];
+    let end = consumer.end_offsets([partition]).await?[partition];
     let mut count = 0;
     while consumer.position(partition).await? < end {
         count += consumer.poll(POLL).await?.len();

@@ -19,13 +19,9 @@
 //! let config = ConsumerConfig::group("billing").auto_offset_reset(AutoOffsetReset::Earliest);
 //! let mut consumer = cluster.consumer(config)?;
 //! consumer.subscribe(["orders"])?;
-//! let records = loop {
-//!     let records = consumer.poll(Duration::from_secs(1)).await?;
-//!     if !records.is_empty() {
-//!         break records;
-//!     }
-//! };
-//! for record in records.iter() {
+//! let records = consumer.poll(Duration::from_secs(5)).await?;
+//! assert_eq!(records.len(), 1);
+//! for record in &records {
 //!     assert_eq!((record.key(), record.value()), (Some(&b"42"[..]), Some(&b"one book"[..])));
 //! }
 //! consumer.commit().await?;

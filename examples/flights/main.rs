@@ -55,8 +55,8 @@ async fn run() -> Result<bool, Error> {
     // Both groups wait at the empty topic until every member has its share. Then they read while it fills.
     let mut delays = Group::<Delays>::start(&cluster, "delays", 2, 500, None);
     let mut routes = Group::<Routes>::start(&cluster, "routes", 3, 100, Some(expected.flights / 2));
-    delays.balanced(PARTITIONS).await?;
-    routes.balanced(PARTITIONS).await?;
+    delays.balanced().await?;
+    routes.balanced().await?;
 
     let started = Instant::now();
     let per_partition = produce(&cluster, &csv).await?;
@@ -122,7 +122,7 @@ async fn replay(cluster: &Cluster) -> Result<Airports, Error> {
     }
     let mut airports = Airports::default();
     while left > 0 {
-        for record in consumer.poll(Duration::from_millis(100)).await?.iter() {
+        for record in &consumer.poll(Duration::from_millis(100)).await? {
             // The file has whole days one after another, so each partition has, too.
             if record.timestamp() < new_york_ms(REPLAYED_DAY + 1, 0, 0) {
                 airports.add(&record)?;

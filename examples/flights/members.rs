@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::tally::Tally;
-use crate::{Error, TOPIC};
+use crate::{Error, PARTITIONS, TOPIC};
 
 /// A running group.
 pub(crate) struct Group<T> {
@@ -22,9 +22,21 @@ struct State {
     counted: u64,
     /// How many there are, once everything is loaded.
     total: Option<u64>,
+    /// The last member goes once so many are counted. `None` if it stays, and when it has gone.
+    leaves_at: Option<u64>,
     members: Vec<Member>,
     first_record: Option<Instant>,
     finished: Option<Instant>,
+}
+
+impl State {
+    /// Everything is counted, and every partition has a reader again.
+    fn is_done(&self) -> bool {
+        let owned: usize = self.members.iter().map(|member| member.latest.len()).sum();
+        self.total.is_some_and(|total| self.counted >= total)
+            && self.leaves_at.is_none()
+            && owned == PARTITIONS as usize
+    }
 }
 
 /// What the report says about a member.
@@ -33,7 +45,7 @@ pub(crate) struct Member {
     pub(crate) counted: u64,
     /// Its partitions when the group was complete.
     pub(crate) at_start: Vec<i32>,
-    /// Its partitions when it last polled before the end.
+    /// Its partitions when it last polled before the end; none if it left.
     pub(crate) latest: Vec<i32>,
     /// How many records the group had counted when it left, if it left early.
     pub(crate) left_at: Option<u64>,
@@ -60,6 +72,7 @@ impl<T: Tally> Group<T> {
         let state = State {
             counted: 0,
             total: None,
+            leaves_at: last_leaves_at,
             members: vec![Member::default(); members],
             first_record: None,
             finished: None,
@@ -69,17 +82,18 @@ impl<T: Tally> Group<T> {
             let config = ConsumerConfig::group(name)
                 .auto_offset_reset(AutoOffsetReset::Earliest)
                 .max_poll_records(max_poll_records)
+                // How soon a member notices that another came or went. Kafka's default is 3 s.
+                .heartbeat_interval(Duration::from_millis(20))
                 .enable_auto_commit(false);
-            let leaves_at = last_leaves_at.filter(|_| index + 1 == members);
-            read(cluster.clone(), config, state.clone(), index, leaves_at)
+            read(cluster.clone(), config, state.clone(), index)
         };
         let members = (0..members).map(member).collect();
         Self { state, members }
     }
 
     /// Waits until the partitions are divided evenly.
-    pub(crate) async fn balanced(&mut self, partitions: i32) -> Result<(), Error> {
-        let share = partitions as usize / self.members.len();
+    pub(crate) async fn balanced(&mut self) -> Result<(), Error> {
+        let share = PARTITIONS as usize / self.members.len();
         let mut states = self.state.subscribe();
         tokio::select! {
             balanced = states.wait_for(|state| state.members.iter().all(|member| member.latest.len() == share)) => {
@@ -118,43 +132,42 @@ async fn read<T: Tally>(
     config: ConsumerConfig,
     state: Arc<watch::Sender<State>>,
     index: usize,
-    leaves_at: Option<u64>,
 ) -> Result<T, Error> {
     let mut consumer = cluster.consumer(config)?;
     consumer.subscribe([TOPIC])?;
     let mut tally = T::default();
     loop {
         let records = consumer.poll(Duration::from_millis(20)).await?;
-        for record in records.iter() {
+        for record in &records {
             tally.add(&record)?;
         }
         if !records.is_empty() {
             consumer.commit().await?;
         }
         let mut goes = false;
-        state.send_if_modified(|state| {
-            let is_done = |state: &State| state.total.is_some_and(|total| state.counted >= total);
+        state.send_modify(|state| {
             // Once all is read the members leave one by one; who has what then is of no interest.
-            if is_done(state) {
+            if state.is_done() {
                 goes = true;
-                return false;
+                return;
             }
-            let member = &mut state.members[index];
-            let partitions = partitions(&consumer);
-            let changed = member.latest != partitions || !records.is_empty();
-            member.latest = partitions;
-            member.counted += records.len() as u64;
-            state.counted += records.len() as u64;
-            if !records.is_empty() {
+            let count = records.len() as u64;
+            state.counted += count;
+            if count > 0 {
                 let now = Instant::now();
                 state.first_record.get_or_insert(now);
                 state.finished = Some(now);
             }
-            if !is_done(state) && leaves_at.is_some_and(|count| state.counted >= count) {
+            let is_last = index + 1 == state.members.len();
+            let leaves = is_last && state.leaves_at.is_some_and(|at| state.counted >= at);
+            if leaves {
+                state.leaves_at = None;
                 state.members[index].left_at = Some(state.counted);
             }
-            goes = is_done(state) || state.members[index].left_at.is_some();
-            changed
+            let member = &mut state.members[index];
+            member.counted += count;
+            member.latest = if leaves { Vec::new() } else { partitions(&consumer) };
+            goes = leaves || state.is_done();
         });
         if goes {
             consumer.close().await?;
