@@ -15,8 +15,7 @@ use bytes::Bytes;
 /// assert_eq!(record.key_bytes(), Some(&b"42"[..]));
 /// assert_eq!(record.partition, None);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Debug)]
 #[must_use = "a record goes nowhere until it is sent"]
 pub struct ProducerRecord<'a> {
     /// The topic's name.
@@ -25,19 +24,26 @@ pub struct ProducerRecord<'a> {
     pub partition: Option<i32>,
     /// Milliseconds since 1970; `None` for the time of the send.
     pub timestamp: Option<i64>,
-    /// The key; `None` is Kafka's null.
-    pub key: Option<Payload<'a>>,
-    /// The value; `None` is Kafka's null: a tombstone.
-    pub value: Option<Payload<'a>>,
-    /// The headers, in order; a name may occur more than once.
-    pub headers: Vec<RecordHeader<'a>>,
+    /// A borrowed key or value. What the record owns is in `brought`, so that a record which only borrows is small to
+    /// move and nothing to drop: `send` does both for every record.
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    brought: Option<Box<Brought<'a>>>,
+}
+
+/// What a record brings along.
+#[derive(Clone, Debug, Default)]
+struct Brought<'a> {
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    headers: Vec<RecordHeader<'a>>,
 }
 
 impl<'a> ProducerRecord<'a> {
     /// A record for this topic, with neither key nor value.
     #[inline]
     pub fn to(topic: &'a str) -> Self {
-        Self { topic, partition: None, timestamp: None, key: None, value: None, headers: Vec::new() }
+        Self { topic, partition: None, timestamp: None, key: None, value: None, brought: None }
     }
 
     /// Names the partition, from 0.
@@ -57,59 +63,92 @@ impl<'a> ProducerRecord<'a> {
     /// Sets the key. By default, records of one key go to one partition.
     #[inline]
     pub fn key(mut self, key: impl Into<Payload<'a>>) -> Self {
-        self.key = Some(key.into());
+        match key.into() {
+            Payload::Borrowed(key) => self.key = Some(key),
+            Payload::Owned(key) => {
+                self.key = None;
+                self.brought_mut().key = Some(key);
+            }
+        }
         self
     }
 
     /// Sets the value.
     #[inline]
     pub fn value(mut self, value: impl Into<Payload<'a>>) -> Self {
-        self.value = Some(value.into());
+        match value.into() {
+            Payload::Borrowed(value) => self.value = Some(value),
+            Payload::Owned(value) => {
+                self.value = None;
+                self.brought_mut().value = Some(value);
+            }
+        }
         self
     }
 
     /// Takes the value away: in a compacted topic, such a record deletes its key.
-    #[inline]
     pub fn tombstone(mut self) -> Self {
         self.value = None;
+        if let Some(brought) = &mut self.brought {
+            brought.value = None;
+        }
         self
     }
 
     /// Adds a header behind those there are.
-    #[inline]
     pub fn header(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Payload<'a>>) -> Self {
-        self.headers.push(RecordHeader { name: name.into(), value: Some(value.into()) });
+        self.brought_mut().headers.push(RecordHeader { name: name.into(), value: Some(value.into()) });
         self
     }
 
     /// Adds a header whose value is null.
-    #[inline]
     pub fn null_header(mut self, name: impl Into<Cow<'a, str>>) -> Self {
-        self.headers.push(RecordHeader { name: name.into(), value: None });
+        self.brought_mut().headers.push(RecordHeader { name: name.into(), value: None });
         self
     }
 
-    /// The key's bytes.
+    /// The key's bytes; `None` is Kafka's null.
     #[inline]
     pub fn key_bytes(&self) -> Option<&[u8]> {
-        self.key.as_deref()
+        self.key.or_else(|| self.brought.as_ref()?.key.as_deref())
     }
 
-    /// The value's bytes.
+    /// The value's bytes; `None` is Kafka's null: a tombstone.
     #[inline]
     pub fn value_bytes(&self) -> Option<&[u8]> {
-        self.value.as_deref()
+        self.value.or_else(|| self.brought.as_ref()?.value.as_deref())
+    }
+
+    /// The headers, in order; a name may occur more than once.
+    #[inline]
+    pub fn headers(&self) -> &[RecordHeader<'a>] {
+        self.brought.as_ref().map_or(&[], |brought| &brought.headers)
     }
 
     /// The headers as the batch builder takes them.
     #[inline]
     pub(super) fn header_pairs(&self) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>)> + Clone {
-        self.headers.iter().map(|header| (header.name.as_ref(), header.value.as_deref()))
+        self.headers().iter().map(|header| (header.name.as_ref(), header.value.as_deref()))
+    }
+
+    fn brought_mut(&mut self) -> &mut Brought<'a> {
+        self.brought.get_or_insert_default()
     }
 }
 
+impl PartialEq for ProducerRecord<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.topic, self.partition, self.timestamp) == (other.topic, other.partition, other.timestamp)
+            && self.key_bytes() == other.key_bytes()
+            && self.value_bytes() == other.value_bytes()
+            && self.headers() == other.headers()
+    }
+}
+
+impl Eq for ProducerRecord<'_> {}
+
 /// Larger values are moved by calls to `memcpy`, which `send` would feel.
-const _: () = assert!(size_of::<ProducerRecord<'_>>() <= 128);
+const _: () = assert!(size_of::<ProducerRecord<'_>>() <= 80);
 
 /// A header of a [`ProducerRecord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,17 +162,14 @@ pub struct RecordHeader<'a> {
 
 /// Bytes of a key, a value or a header: borrowed, or brought along.
 ///
-/// Made by `into()` from anything that holds bytes. Borrowed bytes cost the one copy into the batch; owned ones cost a
-/// small allocation beside it, which keeps the records that borrow, and that move through `send`, small.
+/// Made by `into()` from anything that holds bytes. Borrowed bytes cost the one copy into the batch; owned ones a small
+/// allocation beside it.
 #[derive(Clone, Debug)]
-pub struct Payload<'a>(Holder<'a>);
-
-#[derive(Clone, Debug)]
-enum Holder<'a> {
+pub enum Payload<'a> {
     /// Somebody else's bytes.
     Borrowed(&'a [u8]),
     /// Bytes that the record keeps.
-    Owned(Box<Bytes>),
+    Owned(Bytes),
 }
 
 impl std::ops::Deref for Payload<'_> {
@@ -141,9 +177,9 @@ impl std::ops::Deref for Payload<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            Holder::Borrowed(bytes) => bytes,
-            Holder::Owned(bytes) => bytes,
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
         }
     }
 }
@@ -159,61 +195,61 @@ impl Eq for Payload<'_> {}
 impl<'a> From<&'a [u8]> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a [u8]) -> Self {
-        Self(Holder::Borrowed(bytes))
+        Self::Borrowed(bytes)
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a [u8; N]) -> Self {
-        Self(Holder::Borrowed(bytes))
+        Self::Borrowed(bytes)
     }
 }
 
 impl<'a> From<&'a str> for Payload<'a> {
     #[inline]
     fn from(text: &'a str) -> Self {
-        Self(Holder::Borrowed(text.as_bytes()))
+        Self::Borrowed(text.as_bytes())
     }
 }
 
 impl<'a> From<&'a String> for Payload<'a> {
     #[inline]
     fn from(text: &'a String) -> Self {
-        Self(Holder::Borrowed(text.as_bytes()))
+        Self::Borrowed(text.as_bytes())
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a Vec<u8>) -> Self {
-        Self(Holder::Borrowed(bytes))
+        Self::Borrowed(bytes)
     }
 }
 
 impl<'a> From<&'a Bytes> for Payload<'a> {
     #[inline]
     fn from(bytes: &'a Bytes) -> Self {
-        Self(Holder::Borrowed(bytes))
+        Self::Borrowed(bytes)
     }
 }
 
 impl From<Bytes> for Payload<'_> {
     #[inline]
     fn from(bytes: Bytes) -> Self {
-        Self(Holder::Owned(Box::new(bytes)))
+        Self::Owned(bytes)
     }
 }
 
 impl From<Vec<u8>> for Payload<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Holder::Owned(Box::new(bytes.into())))
+        Self::Owned(bytes.into())
     }
 }
 
 impl From<String> for Payload<'_> {
     fn from(text: String) -> Self {
-        Self(Holder::Owned(Box::new(text.into())))
+        Self::Owned(text.into())
     }
 }
 
