@@ -15,7 +15,7 @@ mod util;
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError};
+    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
 }
 
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
