@@ -81,7 +81,7 @@ pub mod consumer {
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError};
+    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.
