@@ -244,7 +244,7 @@ fn brokerless(payloads: &Payloads, records: u64, receivers: usize) -> Duration {
                 for index in 0..records {
                     if index % 1024 == 0 {
                         while index.saturating_sub(slowest(read)) > ahead {
-                            tokio::task::yield_now().await;
+                            std::thread::yield_now();
                         }
                     }
                     producer.send(ProducerRecord::to("t").value(payloads.get(index))).await.unwrap();
