@@ -114,7 +114,7 @@ impl Batch {
 
     /// Two batches with the first and the second half of the records, for a leader that found this one too large. The
     /// deliveries are told; callbacks, memory and age go along.
-    pub(super) fn split(self) -> Result<[Self; 2], (Self, RecordError)> {
+    pub(super) fn split(self) -> Result<Box<[Self; 2]>, Box<(Self, RecordError)>> {
         let first_count = self.count / 2;
         let halves = match &self.content {
             Content::Sealed(batch) => halves(batch, first_count, self.count - first_count),
@@ -122,7 +122,7 @@ impl Batch {
         };
         let [first, second] = match halves {
             Ok(halves) => halves,
-            Err(error) => return Err((self, error)),
+            Err(error) => return Err(Box::new((self, error))),
         };
         let part = |(builder, timestamps), memory, callbacks| {
             let completion = Completion::new(self.completion.cell().topic_partition().clone());
@@ -138,7 +138,7 @@ impl Batch {
         let second = part(second, self.memory - self.memory / 2, second_callbacks);
         let parts = vec![(0, first.completion.cell().clone()), (first_count, second.completion.cell().clone())];
         self.completion.complete(Outcome::Split(parts), Timestamps::default(), Callbacks::new());
-        Ok([first, second])
+        Ok(Box::new([first, second]))
     }
 }
 

@@ -44,7 +44,7 @@ enum Fate {
     Again(Batch),
     /// To be sent again after backing off.
     PutOff(Batch),
-    Split([Batch; 2]),
+    Split(Box<[Batch; 2]>),
 }
 
 impl Shared {
@@ -92,10 +92,9 @@ impl Shared {
         }
         let now = self.now();
         let is_expired = now >= state.oldest()? + self.settings.delivery_timeout;
-        if !is_expired && !is_terminated {
-            if state.is_blocked(now) || state.in_flight.len() >= self.settings.max_in_flight {
-                return None;
-            }
+        let is_held_back = state.is_blocked(now) || state.in_flight.len() >= self.settings.max_in_flight;
+        if is_held_back && !is_expired && !is_terminated {
+            return None;
         }
         // The backoff is over, or the batch that it was for is.
         state.blocked_until = None;
@@ -205,7 +204,10 @@ impl Shared {
                 }
                 match batch.split() {
                     Ok(parts) => Fate::Split(parts),
-                    Err((batch, broken)) => self.fail(slot, batch, error.with_source(broken)),
+                    Err(broken) => {
+                        let (batch, broken) = *broken;
+                        self.fail(slot, batch, error.with_source(broken))
+                    }
                 }
             }
             // It is stored, so far back that the leader does not know the offset any more.
@@ -309,7 +311,8 @@ impl Shared {
                 state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
                 state.ready.push_front(batch);
             }
-            Fate::Split([first, second]) => {
+            Fate::Split(parts) => {
+                let [first, second] = *parts;
                 slot.add_queued(1);
                 state.ready.push_front(second);
                 state.ready.push_front(first);

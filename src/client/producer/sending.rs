@@ -36,9 +36,9 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
     }
 
     #[cold]
-    fn wait(&mut self, blocked: Box<Blocked>) {
+    fn wait(&mut self, blocked: Blocked) {
         if let State::Unsent(record, attempt) = std::mem::replace(&mut self.state, State::Yielding(None)) {
-            self.state = State::Waiting(Box::pin(self.producer.send_blocked(record, attempt, *blocked)));
+            self.state = State::Waiting(Box::pin(self.producer.send_blocked(record, attempt, blocked)));
         }
     }
 }
@@ -58,7 +58,7 @@ impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
                     }
                     // Sending waits for nothing while memory lasts: let other tasks have their turn.
                     Ok(Sent { delivery, worked: true }) => this.state = State::Yielding(Some(delivery)),
-                    Err(blocked) => this.wait(blocked),
+                    Err(blocked) => this.wait(*blocked),
                 },
                 State::Yielding(delivery) => {
                     ready!(poll_proceed(cx)).made_progress();

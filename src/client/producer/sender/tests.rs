@@ -136,9 +136,10 @@ async fn no_more_batches_are_in_flight_than_allowed() {
     }
     deliveries.extend(fixture.ready(1).await);
     fixture.shared().drain(&fixture.slot);
-    let state = fixture.slot.lock();
-    assert_eq!((state.in_flight.len(), state.ready.len()), (2, 1));
-    drop(state);
+    {
+        let state = fixture.slot.lock();
+        assert_eq!((state.in_flight.len(), state.ready.len()), (2, 1));
+    }
     fixture.append_by_others(1).await;
     settle_down().await;
     assert_eq!(deliveries.iter().map(offset).collect::<Vec<_>>(), [1, 2, 4]);
