@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use brokerless::{
     AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord,
+    TopicPartition,
 };
 
 /// Counts live heap bytes, for the memory goal.
@@ -222,57 +223,69 @@ fn bare_batches(payloads: &Payloads, records: u64) -> Duration {
     )
 }
 
-/// A topic of one partition under retention, so that a long run reuses its memory; the sender waits while the slowest
-/// receiver is far behind, as it would in front of a full channel.
-fn brokerless(payloads: &Payloads, records: u64, receivers: usize) -> Duration {
-    const AHEAD_BYTES: u64 = 16 << 20;
-    let ahead = AHEAD_BYTES / payloads.size as u64;
-    let keeper = runtime();
-    let cluster = keeper.block_on(async {
-        let cluster = Cluster::in_memory();
-        let topic =
-            NewTopic::new("t").partitions(1).config("segment.bytes", "4194304").config("retention.bytes", "67108864");
-        cluster.admin().create_topic(topic).await.unwrap();
-        cluster
-    });
-    let read: Vec<AtomicU64> = (0..receivers).map(|_| AtomicU64::new(0)).collect();
-    let (cluster, read) = (&cluster, &read);
-    race(
-        move || {
-            runtime().block_on(async {
-                let producer = cluster.producer(ProducerConfig::default()).unwrap();
-                for index in 0..records {
-                    if index % 1024 == 0 {
-                        while index.saturating_sub(slowest(read)) > ahead {
-                            std::thread::yield_now();
-                        }
-                    }
-                    producer.send(ProducerRecord::to("t").value(payloads.get(index))).await.unwrap();
-                }
-                producer.flush().await.unwrap();
-            });
-        },
-        (0..receivers)
-            .map(|receiver| {
-                move || {
-                    runtime().block_on(async {
-                        let mut consumer = reader(cluster);
-                        let (mut sum, mut count) = (0u64, 0u64);
-                        while count < records {
-                            let polled = consumer.poll(Duration::from_secs(10)).await.unwrap();
-                            for record in polled.iter() {
-                                sum = sum.wrapping_add(touch(record.value().unwrap()));
+/// A topic of one partition under retention that all runs share, so that after the warm-up a run reuses memory, as any
+/// long-lived stream does. The sender waits while the slowest receiver is far behind, as in front of a full channel.
+struct Stream {
+    cluster: Cluster,
+    written: AtomicU64,
+}
+
+impl Stream {
+    const AHEAD_BYTES: u64 = 8 << 20;
+
+    fn new() -> Self {
+        let cluster = runtime().block_on(async {
+            let cluster = Cluster::in_memory();
+            let topic = NewTopic::new("t").config("segment.bytes", "2097152").config("retention.bytes", "33554432");
+            cluster.admin().create_topic(topic).await.unwrap();
+            cluster
+        });
+        Self { cluster, written: AtomicU64::new(0) }
+    }
+
+    fn run(&self, payloads: &Payloads, records: u64, receivers: usize) -> Duration {
+        let ahead = Self::AHEAD_BYTES / payloads.size as u64;
+        let read: Vec<AtomicU64> = (0..receivers).map(|_| AtomicU64::new(0)).collect();
+        let (cluster, read) = (&self.cluster, &read);
+        let start = self.written.fetch_add(records, Ordering::Relaxed) as i64;
+        race(
+            move || {
+                runtime().block_on(async {
+                    let producer = cluster.producer(ProducerConfig::default()).unwrap();
+                    for index in 0..records {
+                        if index % 1024 == 0 {
+                            while index.saturating_sub(slowest(read)) > ahead {
+                                std::thread::yield_now();
                             }
-                            count += polled.len() as u64;
-                            read[receiver].store(count, Ordering::Release);
                         }
-                        sum
-                    })
-                }
-            })
-            .collect(),
-        expected(payloads, records),
-    )
+                        producer.send(ProducerRecord::to("t").value(payloads.get(index))).await.unwrap();
+                    }
+                    producer.flush().await.unwrap();
+                });
+            },
+            (0..receivers)
+                .map(|receiver| {
+                    move || {
+                        runtime().block_on(async {
+                            let mut consumer = reader(cluster);
+                            consumer.seek(&TopicPartition::new("t", 0), start).unwrap();
+                            let (mut sum, mut count) = (0u64, 0u64);
+                            while count < records {
+                                let polled = consumer.poll(Duration::from_secs(10)).await.unwrap();
+                                for record in polled.iter() {
+                                    sum = sum.wrapping_add(touch(record.value().unwrap()));
+                                }
+                                count += polled.len() as u64;
+                                read[receiver].store(count, Ordering::Release);
+                            }
+                            sum
+                        })
+                    }
+                })
+                .collect(),
+            expected(payloads, records),
+        )
+    }
 }
 
 fn slowest(read: &[AtomicU64]) -> u64 {
@@ -440,8 +453,9 @@ fn main() {
     let mut goals = Vec::new();
     for (size, records) in [(100, 10_000_000u64), (1024, 2_000_000)] {
         let payloads = &Payloads::new(size);
+        let stream = Stream::new();
         let contestants: Vec<Contestant<'_>> = vec![
-            ("brokerless", Box::new(move |records| brokerless(payloads, records, 1))),
+            ("brokerless", Box::new(|records| stream.run(payloads, records, 1))),
             ("crossbeam-channel bounded(1024)", Box::new(move |records| crossbeam(payloads, records))),
             ("tokio mpsc(1024), recv_many", Box::new(move |records| tokio_mpsc(payloads, records))),
             ("tokio broadcast(1024)", Box::new(move |records| tokio_broadcast(payloads, records, 1))),
@@ -460,8 +474,9 @@ fn main() {
     }
 
     let payloads = &Payloads::new(100);
+    let stream = Stream::new();
     let contestants: Vec<Contestant<'_>> = vec![
-        ("brokerless", Box::new(move |records| brokerless(payloads, records, 4))),
+        ("brokerless", Box::new(|records| stream.run(payloads, records, 4))),
         ("tokio broadcast(1024)", Box::new(move |records| tokio_broadcast(payloads, records, 4))),
     ];
     let lines = compare("one producer to four consumers, 100 B", 2_000_000, &contestants);

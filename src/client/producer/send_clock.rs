@@ -29,9 +29,10 @@ pub(super) struct SendClock {
 }
 
 impl SendClock {
+    /// The time; `ticks` is the counter's reading at the call, or from a moment before it.
     #[inline]
-    pub(super) fn now_ms(&mut self, clock: &Clock) -> i64 {
-        if let (Some(since), Some(now)) = (self.fresh_since, coarse_time::ticks())
+    pub(super) fn now_ms(&mut self, clock: &Clock, ticks: Option<u64>) -> i64 {
+        if let (Some(since), Some(now)) = (self.fresh_since, ticks)
             && now.wrapping_sub(since) < FRESH_TICKS
         {
             return self.now_ms;
@@ -74,7 +75,7 @@ mod tests {
         let mut last = 0;
         while started.elapsed() < Duration::from_millis(5) {
             let before = clock.now_ms();
-            let stamp = stamps.now_ms(&clock);
+            let stamp = stamps.now_ms(&clock, coarse_time::ticks());
             assert!(stamp >= last && stamp >= before - 1 && stamp <= clock.now_ms());
             last = stamp;
         }
@@ -84,12 +85,12 @@ mod tests {
     async fn a_paused_clock_is_read_every_time() {
         let clock = Clock::start();
         let mut stamps = SendClock::default();
-        let start = stamps.now_ms(&clock);
+        let start = stamps.now_ms(&clock, coarse_time::ticks());
         for _ in 0..1_000 {
-            assert_eq!(stamps.now_ms(&clock), start);
+            assert_eq!(stamps.now_ms(&clock, coarse_time::ticks()), start);
             assert_eq!(stamps.fresh_since, None);
         }
         tokio::time::advance(Duration::from_millis(7)).await;
-        assert_eq!(stamps.now_ms(&clock), start + 7);
+        assert_eq!(stamps.now_ms(&clock, coarse_time::ticks()), start + 7);
     }
 }

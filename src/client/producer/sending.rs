@@ -17,6 +17,8 @@ use crate::client::producer::{Delivery, Producer, ProducerRecord, SendError};
 pub struct Sending<'p, 'a> {
     producer: &'p Producer,
     state: State<'p, 'a>,
+    /// Whether it has resolved at its first poll. What is left in `state` is then dropped with the future, once.
+    sent: bool,
 }
 
 type Waiting<'p, 'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError<'a>>> + Send + 'p>>;
@@ -32,7 +34,7 @@ enum State<'p, 'a> {
 impl<'p, 'a: 'p> Sending<'p, 'a> {
     #[inline]
     pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, attempt: Attempt<'p>) -> Self {
-        Self { producer, state: State::Unsent(record, attempt) }
+        Self { producer, state: State::Unsent(record, attempt), sent: false }
     }
 
     #[cold]
@@ -49,11 +51,12 @@ impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        assert!(!this.sent, "a future is not polled after it has resolved");
         loop {
             match &mut this.state {
                 State::Unsent(record, attempt) => match this.producer.shared().try_send(record, attempt) {
                     Ok(Sent { delivery, worked: false }) => {
-                        this.state = State::Yielding(None);
+                        this.sent = true;
                         return Poll::Ready(Ok(delivery));
                     }
                     // Sending waits for nothing while memory lasts: let other tasks have their turn.

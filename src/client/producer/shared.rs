@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
+use crate::util::coarse_time;
 use crate::util::murmur2::partition_for_key;
 
 /// Everything that the handles of one producer share.
@@ -115,13 +116,16 @@ impl Shared {
         }
         let mut worked = false;
         loop {
+            // Before the lock: behind an atomic operation the processor would wait for the counter.
+            let ticks = coarse_time::ticks();
             let slot = self.route(record, attempt)?;
             let mut state = slot.lock();
             // Under the lock: who closes the producer sets this first, and then locks every slot to take what is open.
             if self.is_closed() {
                 return Err(failed(producer_closed()));
             }
-            let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback) else {
+            let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
+            else {
                 if state.open.is_none() {
                     let sent = self.open_batch(slot, state, record, attempt)?;
                     return Ok(Sent { worked: sent.worked || worked, ..sent });
@@ -148,11 +152,12 @@ impl Shared {
         state: &mut SlotState,
         record: &ProducerRecord<'_>,
         callback: &mut Option<Callback>,
+        ticks: Option<u64>,
     ) -> Option<Delivery> {
         let open = state.open.as_mut()?;
         let timestamp = match record.timestamp {
             Some(timestamp) => timestamp,
-            None => state.clock.now_ms(cluster.clock()),
+            None => state.clock.now_ms(cluster.clock(), ticks),
         };
         let index =
             open.builder.try_append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs())?;
@@ -185,7 +190,8 @@ impl Shared {
         };
         let created = self.now();
         state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
-        let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback)
+        let ticks = coarse_time::ticks();
+        let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
             .expect("the block was made to hold this record");
 
         let is_full = state.open.as_ref().is_some_and(|open| open.builder.size_in_bytes() >= self.settings.batch_size);

@@ -31,7 +31,7 @@ impl Topics {
     #[inline]
     pub(super) fn find(&self, name: &str, cluster: &Cluster) -> Option<&Topic> {
         let topic = match self.table.get(self.last.load(Ordering::Relaxed)) {
-            Some(topic) if &*topic.name == name => topic,
+            Some(topic) if is_same(topic.name.as_bytes(), name.as_bytes()) => topic,
             _ => self.find_other(name)?,
         };
         if topic.version() != cluster.metadata_version() {
@@ -58,6 +58,22 @@ impl Topics {
     /// The slots of every partition written to so far.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.table.iter().flat_map(|topic| topic.slots.iter())
+    }
+}
+
+/// Equality of names, most of which are short: without the call that comparing slices of unknown length is.
+#[inline]
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    match (left.first_chunk::<8>(), right.first_chunk::<8>()) {
+        // Of up to sixteen bytes the first eight and the last eight are all, though they may overlap.
+        (Some(first), Some(other)) if left.len() <= 16 => {
+            first == other && left.last_chunk::<8>() == right.last_chunk()
+        }
+        (Some(_), Some(_)) => left == right,
+        _ => left.iter().zip(right).all(|(byte, other)| byte == other),
     }
 }
 
