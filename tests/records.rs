@@ -6,8 +6,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use brokerless::record::{ControlRecord, Record, RecordBatch, RecordError};
-use brokerless::types::CompressionType;
+use brokerless::record::{ControlRecord, Record, RecordBatch};
+#[cfg(not(feature = "zstd"))]
+use brokerless::{record::RecordError, types::CompressionType};
 use bytes::Bytes;
 
 /// Reads `tests/golden/{file}.bin` and compares what it holds with `tests/golden/{file}.txt`.

@@ -171,7 +171,9 @@ mod tests {
     use crate::config::CleanupPolicy;
     use crate::log::testing::{CLIENT, NOW_MS, WIRE, batch, batch_at, raw_batch, sequenced};
     use crate::record::{BatchHeader, ControlRecord, EndTxnMarker, SealOptions};
-    use crate::types::{CompressionType, ProducerEpoch};
+    #[cfg(feature = "lz4")]
+    use crate::types::CompressionType;
+    use crate::types::ProducerEpoch;
 
     fn config(change: impl FnOnce(&mut LogConfig)) -> LogConfig {
         let mut config = LogConfig::default();

@@ -127,8 +127,8 @@ impl Consumer {
         let streaming = std::mem::take(&mut self.parking.streaming);
         let yields = wait.yields.get_or_insert(match streaming {
             0 => YIELDS,
-            ..TORRENT => YIELDS_IN_A_STREAM,
-            TORRENT.. => YIELDS_IN_A_TORRENT,
+            1..TORRENT => YIELDS_IN_A_STREAM,
+            _ => YIELDS_IN_A_TORRENT,
         });
         if *yields > 0 {
             *yields -= 1;

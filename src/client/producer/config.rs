@@ -487,6 +487,7 @@ mod tests {
         assert_eq!((settings.compression, settings.compression_level), (CompressionType::None, None));
     }
 
+    #[cfg(feature = "gzip")]
     #[test]
     fn every_property_is_read() {
         let settings = accepted(&[
@@ -556,6 +557,7 @@ mod tests {
         assert_eq!(accepted(&[("linger.ms", "100000")]).delivery_timeout.as_millis(), 130_000);
     }
 
+    #[cfg(feature = "gzip")]
     #[test]
     fn levels_are_checked_for_the_codec_in_use() {
         let level = ("compression.gzip.level", "10");
