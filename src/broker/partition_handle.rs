@@ -173,7 +173,7 @@ impl PartitionHandle {
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
     pub(crate) fn delete_records(&self, before_offset: Offset) -> Result<Offset, Error> {
         let now_ms = self.clock.now_ms();
-        self.change(|partition| {
+        self.change_and_wake(|partition| {
             partition.delete_records(before_offset, now_ms).map_err(|error| self.error(error.code(), error))
         })
     }
@@ -183,44 +183,55 @@ impl PartitionHandle {
         let now_ms = self.clock.now_ms();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
-        drop(
-            self.change(|partition| partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))),
-        );
+        drop(self.change_and_wake(|partition| {
+            partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
+        }));
     }
 
-    /// Takes over what the controller decided about this partition.
-    pub(crate) fn apply(&self, registration: &PartitionRegistration, config: &Arc<LogConfig>) -> Result<(), Error> {
+    /// Takes over what the controller decided about this partition. The wake-ups are the caller's, who holds the
+    /// controller's lock.
+    pub(crate) fn apply(
+        &self,
+        registration: &PartitionRegistration,
+        config: &Arc<LogConfig>,
+        wakes: &mut WakeList,
+    ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
-        self.change(|partition| {
+        self.change(wakes, |partition| {
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
         })
     }
 
-    /// Lets go of the data: the topic is deleted. Whoever waits is woken and finds out.
-    pub(crate) fn delete(&self) {
+    /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.
+    pub(crate) fn delete(&self, wakes: &mut WakeList) {
         let partition = self.state.lock().take();
-        self.wake_waiters();
+        self.waiters.drain(wakes);
         drop(partition);
     }
 
-    /// Runs a change under the lock, publishes the offsets and wakes the readers.
-    fn change<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs a change under the lock, publishes the offsets and collects the readers to wake.
+    fn change<T>(
+        &self,
+        wakes: &mut WakeList,
+        change: impl FnOnce(&mut Partition) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let result = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
             self.offsets.publish(&partition);
             result
         };
-        self.wake_waiters();
+        self.waiters.drain(wakes);
         result
     }
 
-    pub(crate) fn wake_waiters(&self) {
+    fn change_and_wake<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {
         let mut wakes = WakeList::new();
-        self.waiters.drain(&mut wakes);
+        let result = self.change(&mut wakes, change);
         wakes.wake_all();
+        result
     }
 
     fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {

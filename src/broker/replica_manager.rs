@@ -10,6 +10,7 @@ use crate::controller::{MetadataImage, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::types::{BrokerId, TopicPartition};
+use crate::util::wake_list::WakeList;
 
 /// Kafka's default of `replica.lag.time.max.ms`, which says when a follower has fallen out of sync.
 pub(crate) const REPLICA_LAG_TIME_MAX_MS: i64 = 30_000;
@@ -40,37 +41,53 @@ impl ReplicaManager {
     }
 
     /// Creates, changes and deletes replicas until they are as `new` says; `old` is the image before it.
-    /// Returns the names of the topics that are gone.
-    pub(crate) fn apply(&self, old: &MetadataImage, new: &MetadataImage) -> Result<Vec<Arc<str>>, Error> {
+    /// Returns the names of the topics that are gone; whoever waits on their partitions is collected in `wakes`.
+    pub(crate) fn apply(
+        &self,
+        old: &MetadataImage,
+        new: &MetadataImage,
+        wakes: &mut WakeList,
+    ) -> Result<Vec<Arc<str>>, Error> {
         let mut deleted = Vec::new();
         for (name, topic) in &old.topics {
             if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
-                self.delete(topic);
+                self.delete(topic, wakes);
                 deleted.push(Arc::clone(name));
             }
         }
         for (name, topic) in &new.topics {
             let before = old.topics.get(name);
             if !before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
-                self.apply_topic(before.filter(|before| before.id == topic.id), topic)?;
+                self.apply_topic(before.filter(|before| before.id == topic.id), topic, wakes)?;
             }
         }
         Ok(deleted)
     }
 
-    fn apply_topic(&self, before: Option<&Arc<TopicImage>>, topic: &TopicImage) -> Result<(), Error> {
+    fn apply_topic(
+        &self,
+        before: Option<&Arc<TopicImage>>,
+        topic: &TopicImage,
+        wakes: &mut WakeList,
+    ) -> Result<(), Error> {
         for (index, partition) in topic.partitions.iter().enumerate() {
             let unchanged = before.is_some_and(|before| {
                 before.partitions.get(index) == Some(partition) && before.log_config == topic.log_config
             });
             if !unchanged && partition.replicas.contains(&self.broker) {
-                self.apply_partition(topic, index as i32, partition)?;
+                self.apply_partition(topic, index as i32, partition, wakes)?;
             }
         }
         Ok(())
     }
 
-    fn apply_partition(&self, topic: &TopicImage, index: i32, image: &PartitionImage) -> Result<(), Error> {
+    fn apply_partition(
+        &self,
+        topic: &TopicImage,
+        index: i32,
+        image: &PartitionImage,
+        wakes: &mut WakeList,
+    ) -> Result<(), Error> {
         let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
         let existing = self.partitions.read().get(&topic_partition).cloned();
         let registration = PartitionRegistration {
@@ -81,7 +98,7 @@ impl ReplicaManager {
             partition_epoch: image.partition_epoch,
         };
         if let Some(handle) = existing {
-            return handle.apply(&registration, &topic.log_config);
+            return handle.apply(&registration, &topic.log_config, wakes);
         }
         let partition = Partition::new(
             topic_partition.clone(),
@@ -92,17 +109,17 @@ impl ReplicaManager {
             self.clock.now_ms(),
         );
         let handle = Arc::new(PartitionHandle::new(partition, self.clock));
-        handle.apply(&registration, &topic.log_config)?;
+        handle.apply(&registration, &topic.log_config, wakes)?;
         self.partitions.write().insert(topic_partition, handle);
         Ok(())
     }
 
-    fn delete(&self, topic: &TopicImage) {
+    fn delete(&self, topic: &TopicImage, wakes: &mut WakeList) {
         for index in 0..topic.partitions.len() as i32 {
             let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
             let removed = self.partitions.write().remove(&topic_partition);
             if let Some(handle) = removed {
-                handle.delete();
+                handle.delete(wakes);
             }
         }
     }

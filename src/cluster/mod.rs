@@ -38,6 +38,7 @@ use crate::coordinator::group::{
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
+use crate::util::wake_list::WakeList;
 
 /// A Kafka cluster inside this process.
 ///
@@ -120,9 +121,11 @@ impl Cluster {
         self.inner.closed.store(true, Ordering::Release);
         self.inner.driver.stop();
         self.inner.metadata.wake_all();
+        let mut wakes = WakeList::new();
         for partition in self.inner.broker.replicas.partitions() {
-            partition.delete();
+            partition.delete(&mut wakes);
         }
+        wakes.wake_all();
         self.inner.broker.groups.unload();
     }
 
@@ -311,11 +314,13 @@ impl ClusterInner {
         command: impl FnOnce(&mut Controller, i64) -> crate::controller::Outcome<T>,
     ) -> Result<T, Error> {
         self.check_open()?;
-        let mut deleted = Vec::new();
+        let (mut deleted, mut wakes) = (Vec::new(), WakeList::new());
         let response = self.metadata.command(command, |old, new| {
-            deleted = self.broker.replicas.apply(old, new)?;
+            deleted = self.broker.replicas.apply(old, new, &mut wakes)?;
             Ok(())
-        })?;
+        });
+        wakes.wake_all();
+        let response = response?;
         if deleted.iter().any(|topic| **topic == *OFFSETS_TOPIC) {
             self.broker.groups.unload();
         }

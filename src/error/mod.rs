@@ -157,9 +157,10 @@ impl From<ErrorCode> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.topic_partition {
-            Some(topic_partition) => write!(f, "{topic_partition}: {}", self.0.message)?,
-            None => f.write_str(&self.0.message)?,
+        match self.0.topic_partition.as_ref().map(ToString::to_string) {
+            Some(name) if !self.0.message.contains(&name) => write!(f, "{name}: {}", self.0.message)?,
+            // The text names the partition already, or there is none.
+            _ => f.write_str(&self.0.message)?,
         }
         if self.0.code.is_none() { Ok(()) } else { write!(f, " [{}]", self.0.code) }
     }

@@ -15,7 +15,7 @@ use crate::client::producer::memory::{BufferMemory, Grant};
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
 use crate::client::producer::{Partitioning, ProducerRecord};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, validate_topic_name};
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
@@ -370,10 +370,10 @@ fn failed(error: Error) -> Box<Blocked> {
 /// There is no such topic, and perhaps never will be.
 #[cold]
 fn missing_topic(name: &str, version: i64) -> Box<Blocked> {
-    if is_topic_name(name) {
-        return Box::new(Blocked::Metadata { version, partitions: None });
+    match validate_topic_name(name) {
+        Ok(()) => Box::new(Blocked::Metadata { version, partitions: None }),
+        Err(error) => failed(error),
     }
-    failed(Error::new(ErrorCode::InvalidTopic, format!("invalid topic name {name:?}")))
 }
 
 /// Why there is no such partition.
@@ -390,12 +390,4 @@ fn missing_partition(topic: &str, partition: i32, partitions: i32, version: i64)
 fn invalid_timestamp(topic: &str, timestamp: i64) -> Box<Blocked> {
     let message = format!("invalid timestamp {timestamp} of a record for {topic}: it must be 0 or above");
     failed(Error::new(ErrorCode::InvalidTimestamp, message))
-}
-
-/// Kafka's rule for names: 1 to 249 of `[a-zA-Z0-9._-]`, but not `.` or `..`.
-fn is_topic_name(name: &str) -> bool {
-    (1..=249).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
