@@ -3,7 +3,7 @@
 use crate::record::{BatchHeader, RecordBatch, RecordError, compression};
 use crate::types::{CompressionType, LeaderEpoch, NO_SEQUENCE, NO_TIMESTAMP, ProducerEpoch, ProducerId};
 use crate::util::block_pool::Block;
-use crate::util::varint::{self, Short};
+use crate::util::varint;
 
 /// The largest body whose batch length (bytes after the length field) fits the format's `i32`.
 const MAX_BODY_SIZE: usize = i32::MAX as usize - (BatchHeader::SIZE - BatchHeader::LOG_OVERHEAD);
@@ -12,8 +12,11 @@ const MAX_BODY_SIZE: usize = i32::MAX as usize - (BatchHeader::SIZE - BatchHeade
 const MAX_COMMON_PAYLOAD: usize = 8_000;
 
 /// The most that such a record takes beside key and value: length, attributes, deltas, lengths of key and value, count of
-/// headers; and what [`Window::short`] writes beyond the last of them.
-const MAX_COMMON_OVERHEAD: usize = 2 + 1 + 2 + 2 + 2 + 2 + 1 + size_of::<u64>();
+/// headers.
+const MAX_COMMON_OVERHEAD: usize = 2 + 1 + 2 + 2 + 2 + 2 + 1;
+
+/// Values from here on take more than two bytes as a varint.
+const SHORT_LIMIT: u32 = 1 << 14;
 
 /// By how much the writable part of a block grows. It is zeroed first, so it should still be in the nearest cache when
 /// the records arrive.
@@ -86,7 +89,7 @@ impl BatchBuilder {
         let payload = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         let common = headers.len() == 0
             && payload <= MAX_COMMON_PAYLOAD
-            && timestamp_delta | u64::from(offset_delta) < Short::LIMIT
+            && timestamp_delta | u64::from(offset_delta) < u64::from(SHORT_LIMIT)
             && payload + MAX_COMMON_OVERHEAD <= self.limit - self.written;
         self.written += if common {
             let window = self.window(payload + MAX_COMMON_OVERHEAD);
@@ -198,8 +201,8 @@ impl BatchBuilder {
     }
 }
 
-/// Encodes a record without headers whose varints have one or two bytes each, for speed: they are put together in
-/// registers and written whole. Returns its size. There must be room for [`MAX_COMMON_OVERHEAD`] beside key and value.
+/// Encodes a record without headers whose varints have one or two bytes each, which a processor predicts better than it
+/// computes. Returns its size. There must be room for [`MAX_COMMON_OVERHEAD`] beside key and value.
 #[inline(always)]
 fn append_common(
     mut window: Window<'_>,
@@ -208,13 +211,18 @@ fn append_common(
     key: Option<&[u8]>,
     value: Option<&[u8]>,
 ) -> usize {
-    let attributes = Short::new(0);
-    let deltas = attributes.then(Short::new(timestamp_delta)).then(Short::new(offset_delta.into()));
-    let key_length = Short::new(zigzag_nullable_length(key).into());
-    let value_length = Short::new(zigzag_nullable_length(value).into());
+    let timestamp_delta = timestamp_delta as u32;
+    let (key_length, value_length) = (zigzag_nullable_length(key), zigzag_nullable_length(value));
     let size_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let record = deltas.size + key_length.size + size_of(key) + value_length.size + size_of(value) + 1;
-    window.short(Short::new(zigzag_length(record).into()).then(deltas));
+    let lengths = size_of_short(timestamp_delta)
+        + size_of_short(offset_delta)
+        + size_of_short(key_length)
+        + size_of_short(value_length);
+    let record = 1 + lengths + size_of(key) + size_of(value) + 1;
+    window.short(zigzag_length(record));
+    window.byte(0);
+    window.short(timestamp_delta);
+    window.short(offset_delta);
     window.short(key_length);
     // A copy of nothing is a call all the same.
     if let Some(key) = key {
@@ -226,6 +234,12 @@ fn append_common(
     }
     window.byte(0);
     window.written
+}
+
+/// Bytes of a varint that has one or two.
+#[inline(always)]
+fn size_of_short(value: u32) -> usize {
+    1 + usize::from(value >= 0x80)
 }
 
 #[cold]
@@ -254,12 +268,16 @@ impl Window<'_> {
         self.written += 1;
     }
 
-    /// Writes all eight bytes, because a copy of constant size is a single store; what comes next overwrites the rest.
+    /// A varint of one or two bytes.
     #[inline(always)]
-    fn short(&mut self, short: Short) {
-        let bytes = short.bits.to_le_bytes();
-        self.bytes[self.written..][..bytes.len()].copy_from_slice(&bytes);
-        self.written += short.size;
+    fn short(&mut self, value: u32) {
+        debug_assert!(value < SHORT_LIMIT);
+        if value < 0x80 {
+            self.byte(value as u8);
+        } else {
+            self.bytes[self.written..][..2].copy_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
+            self.written += 2;
+        }
     }
 
     fn varint(&mut self, mut value: u64) {

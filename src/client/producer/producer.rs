@@ -77,6 +77,7 @@ impl Producer {
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
     }
 
+    #[inline]
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -93,8 +94,9 @@ impl Producer {
     /// `max.request.size` or `buffer.memory`; `INVALID_TOPIC_EXCEPTION`; `INVALID_REQUEST` for a negative partition and
     /// for one that a custom partitioner made up; `INVALID_TIMESTAMP` for a negative timestamp; closed, after
     /// [`close`](Producer::close). What goes wrong later is the delivery's result.
+    #[inline]
     pub fn send<'p, 'a: 'p>(&'p self, record: ProducerRecord<'a>) -> Sending<'p, 'a> {
-        Sending::new(self, record, Attempt::default())
+        Sending::new(self, record, None)
     }
 
     /// The same, and calls back once the record is acknowledged, or has failed for good.
@@ -111,7 +113,7 @@ impl Producer {
         record: ProducerRecord<'a>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Sending<'p, 'a> {
-        Sending::new(self, record, Attempt::with_callback(Box::new(callback)))
+        Sending::new(self, record, Some(Box::new(callback)))
     }
 
     /// Waits for what the record needs, and tries again, until `max.block.ms` is over.

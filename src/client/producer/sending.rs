@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::poll_proceed;
 
+use crate::client::producer::delivery::Callback;
 use crate::client::producer::shared::{Attempt, Blocked, Sent};
 use crate::client::producer::{Delivery, Producer, ProducerRecord, SendError};
 
@@ -24,7 +25,7 @@ pub struct Sending<'p, 'a> {
 type Waiting<'p, 'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError<'a>>> + Send + 'p>>;
 
 enum State<'p, 'a> {
-    Unsent(ProducerRecord<'a>, Attempt<'p>),
+    Unsent(ProducerRecord<'a>, Option<Callback>),
     /// In its batch, but other tasks may have waited long enough for their turn.
     Yielding(Option<Delivery>),
     /// In a box, so that the future of an ordinary send stays small.
@@ -33,17 +34,46 @@ enum State<'p, 'a> {
 
 impl<'p, 'a: 'p> Sending<'p, 'a> {
     #[inline]
-    pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, attempt: Attempt<'p>) -> Self {
-        Self { producer, state: State::Unsent(record, attempt), sent: false }
+    pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, callback: Option<Callback>) -> Self {
+        Self { producer, state: State::Unsent(record, callback), sent: false }
+    }
+
+    /// Everything but a record that goes straight into an open batch.
+    #[inline(never)]
+    fn poll_uncommon(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, SendError<'a>>> {
+        assert!(!self.sent, "{RESOLVED}");
+        loop {
+            match &mut self.state {
+                State::Unsent(record, callback) => {
+                    let mut attempt = Attempt::with_callback(callback.take());
+                    match self.producer.shared().try_send(record, &mut attempt) {
+                        Ok(Sent { delivery, worked: false }) => {
+                            self.sent = true;
+                            return Poll::Ready(Ok(delivery));
+                        }
+                        // Sending waits for nothing while memory lasts: let other tasks have their turn.
+                        Ok(Sent { delivery, worked: true }) => self.state = State::Yielding(Some(delivery)),
+                        Err(blocked) => self.wait(attempt, *blocked),
+                    }
+                }
+                State::Yielding(delivery) => {
+                    ready!(poll_proceed(cx)).made_progress();
+                    return Poll::Ready(Ok(delivery.take().expect(RESOLVED)));
+                }
+                State::Waiting(waiting) => return waiting.as_mut().poll(cx),
+            }
+        }
     }
 
     #[cold]
-    fn wait(&mut self, blocked: Blocked) {
-        if let State::Unsent(record, attempt) = std::mem::replace(&mut self.state, State::Yielding(None)) {
+    fn wait(&mut self, attempt: Attempt<'p>, blocked: Blocked) {
+        if let State::Unsent(record, _) = std::mem::replace(&mut self.state, State::Yielding(None)) {
             self.state = State::Waiting(Box::pin(self.producer.send_blocked(record, attempt, blocked)));
         }
     }
 }
+
+const RESOLVED: &str = "a future is not polled after it has resolved";
 
 impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
     type Output = Result<Delivery, SendError<'a>>;
@@ -51,25 +81,14 @@ impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        assert!(!this.sent, "a future is not polled after it has resolved");
-        loop {
-            match &mut this.state {
-                State::Unsent(record, attempt) => match this.producer.shared().try_send(record, attempt) {
-                    Ok(Sent { delivery, worked: false }) => {
-                        this.sent = true;
-                        return Poll::Ready(Ok(delivery));
-                    }
-                    // Sending waits for nothing while memory lasts: let other tasks have their turn.
-                    Ok(Sent { delivery, worked: true }) => this.state = State::Yielding(Some(delivery)),
-                    Err(blocked) => this.wait(*blocked),
-                },
-                State::Yielding(delivery) => {
-                    ready!(poll_proceed(cx)).made_progress();
-                    return Poll::Ready(Ok(delivery.take().expect("a future is not polled after it has resolved")));
-                }
-                State::Waiting(waiting) => return waiting.as_mut().poll(cx),
-            }
+        if let State::Unsent(record, None) = &this.state
+            && !this.sent
+            && let Some(delivery) = this.producer.shared().try_send_common(record)
+        {
+            this.sent = true;
+            return Poll::Ready(Ok(delivery));
         }
+        this.poll_uncommon(cx)
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     terminated: AtomicBool,
     /// `None` for batches so small that the allocator serves them as well.
     blocks: Option<Arc<BlockPool>>,
+    /// Whether records may take the short way: see [`Shared::try_send_common`].
+    is_common: bool,
     /// Bytes in a block: `batch.size` less the batch's header.
     block_size: usize,
 }
@@ -72,8 +74,8 @@ pub(super) struct Attempt<'m> {
 }
 
 impl Attempt<'_> {
-    pub(super) fn with_callback(callback: Callback) -> Self {
-        Self { callback: Some(callback), ..Self::default() }
+    pub(super) fn with_callback(callback: Option<Callback>) -> Self {
+        Self { callback, ..Self::default() }
     }
 }
 
@@ -97,13 +99,42 @@ impl Shared {
             terminated: AtomicBool::new(false),
             blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
+            is_common: matches!(settings.partitioning, Partitioning::Default) && !settings.linger.is_zero(),
             cluster,
             settings,
         }
     }
 
-    /// Puts a record into its batch, and sends batches that this fills. Never waits.
+    /// Puts a record into an open batch that has room for it, with the default partitioner and a linger: what nearly every
+    /// send comes to, and little code, so that it can be inlined. `None`, and nothing has happened, for anything else.
     #[inline]
+    pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
+        // Before the lock: behind an atomic operation the processor would wait for the counter.
+        let ticks = coarse_time::ticks();
+        if !self.is_common || record.timestamp.is_some_and(|timestamp| timestamp < 0) {
+            return None;
+        }
+        let topic = self.topics.find(record.topic, &self.cluster)?;
+        let partitions = topic.partitions();
+        if partitions <= 0 {
+            return None;
+        }
+        let partition = match (record.partition, record.key_bytes()) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) if !self.settings.ignore_keys => partition_for_key(key, partitions),
+            (None, _) => topic.sticky_partition(),
+        };
+        if !(0..partitions).contains(&partition) {
+            return None;
+        }
+        let mut state = topic.slot(partition).lock();
+        if self.is_closed() {
+            return None;
+        }
+        Self::append_to_open(&self.cluster, &mut state, record, &mut None, ticks)
+    }
+
+    /// Puts a record into its batch, and sends batches that this fills. Never waits.
     pub(super) fn try_send(
         &self,
         record: &ProducerRecord<'_>,
