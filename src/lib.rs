@@ -46,6 +46,9 @@ mod config;
 mod controller;
 mod coordinator;
 pub mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 pub mod manual;
 mod partition;

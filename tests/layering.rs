@@ -29,12 +29,24 @@ const MAY_IMPORT: &str = "
     cluster     | util types error metrics config record log partition controller coordinator auth broker
     client      | util types error metrics config record cluster
     wire        | util types error metrics config record auth broker cluster
+    blocking    | types error metrics config record cluster client typed
+    typed       | types error metrics config record cluster client
+    table_view  | types error metrics config record cluster client
+    processing  | types error metrics config record cluster client
+    request_reply | types error metrics config record cluster client
+    fuzzing     | log coordinator
     manual      |
 ";
 
 /// Crates that only some modules may name, whatever Cargo.toml says. Test code may name them anywhere.
-const ONLY_IN: &[(&str, &[&str])] =
-    &[("tokio", &["broker", "cluster", "client", "wire"]), ("kafka_protocol", &["wire"]), ("rdkafka", &["bridge"])];
+const ONLY_IN: &[(&str, &[&str])] = &[
+    (
+        "tokio",
+        &["broker", "cluster", "client", "wire", "blocking", "typed", "table_view", "processing", "request_reply"],
+    ),
+    ("kafka_protocol", &["wire"]),
+    ("rdkafka", &["bridge"]),
+];
 
 /// Paths that only the files listed may name: (how a path ends, the files, what to do instead). Test code may name them.
 const RESTRICTED: &[(&str, &[&str], &str)] = &[

@@ -6,6 +6,7 @@
 mod admin_ops;
 mod builder;
 mod driver;
+mod group_ops;
 mod metadata;
 
 use std::collections::HashMap;
@@ -30,11 +31,7 @@ use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
 use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
-use crate::coordinator::group::{
-    DescribedGroup, GroupConfig, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
-};
+use crate::coordinator::group::GroupConfig;
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
@@ -213,93 +210,6 @@ impl Cluster {
                 self.inner.driver.ensure_running(&self.inner);
             }
         }
-    }
-}
-
-// The group coordinator. The request is handled before the call returns; the future resolves with the answer, which may
-// have to wait for other members. Dropping the future does not take the request back.
-impl Cluster {
-    pub(crate) fn join_group(
-        &self,
-        request: JoinGroupRequest,
-    ) -> impl Future<Output = JoinGroupResponse> + Send + use<> {
-        self.groups().join_group(request)
-    }
-
-    pub(crate) fn sync_group(
-        &self,
-        request: SyncGroupRequest,
-    ) -> impl Future<Output = SyncGroupResponse> + Send + use<> {
-        self.groups().sync_group(request)
-    }
-
-    pub(crate) fn heartbeat(&self, request: HeartbeatRequest) -> impl Future<Output = ErrorCode> + Send + use<> {
-        self.groups().heartbeat(request)
-    }
-
-    pub(crate) fn leave_group(
-        &self,
-        request: LeaveGroupRequest,
-    ) -> impl Future<Output = LeaveGroupResponse> + Send + use<> {
-        self.groups().leave_group(request)
-    }
-
-    pub(crate) fn commit_offsets(
-        &self,
-        mut request: OffsetCommitRequest,
-    ) -> impl Future<Output = OffsetCommitResponse> + Send + use<> {
-        // Whether a partition exists is the broker's to know, as in Kafka; the coordinator takes any name.
-        let image = self.image();
-        let asked: Vec<_> = request.offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        request.offsets.retain(|(partition, _)| image.has_partition(partition));
-        let known = self.groups().commit_offsets(request);
-        async move {
-            let mut answers = known.await.partitions.into_iter().peekable();
-            let answer = |partition: TopicPartition| {
-                answers
-                    .next_if(|(known, _)| *known == partition)
-                    .unwrap_or((partition, ErrorCode::UnknownTopicOrPartition))
-            };
-            OffsetCommitResponse { partitions: asked.into_iter().map(answer).collect() }
-        }
-    }
-
-    pub(crate) fn fetch_offsets(
-        &self,
-        request: OffsetFetchRequest,
-    ) -> impl Future<Output = OffsetFetchResponse> + Send + use<> {
-        let response = self.groups().fetch_offsets(&request);
-        async move { response }
-    }
-
-    pub(crate) fn list_groups(&self) -> Vec<ListedGroup> {
-        self.inner.broker.groups.list_groups()
-    }
-
-    pub(crate) fn describe_group(&self, group_id: &str) -> DescribedGroup {
-        self.groups().describe_group(group_id).unwrap_or_else(|| DescribedGroup {
-            error: ErrorCode::CoordinatorNotAvailable,
-            group_id: group_id.to_owned(),
-            state: "Dead",
-            protocol_type: String::new(),
-            protocol: String::new(),
-            members: Vec::new(),
-        })
-    }
-
-    pub(crate) fn delete_group(&self, group_id: &str) -> impl Future<Output = ErrorCode> + Send + use<> {
-        self.groups().delete_group(group_id)
-    }
-
-    /// The coordinator, with the offsets topic in place: Kafka creates it when the first group appears.
-    fn groups(&self) -> &GroupCoordinator {
-        self.adopt_runtime();
-        let groups = &self.inner.broker.groups;
-        if !groups.is_loaded() {
-            // What fails here is answered by the coordinator: COORDINATOR_NOT_AVAILABLE.
-            drop(self.inner.load_groups());
-        }
-        groups
     }
 }
 

@@ -14,12 +14,9 @@ pub(crate) struct CleanupPolicy {
 }
 
 /// A topic's effective settings: its own overrides over the broker's defaults over Kafka's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LogConfig {
     /// `cleanup.policy`, delete.
-    ///
-    /// Compaction is not built. Only internal topics can ask for it: `__consumer_offsets` has `compact` in Kafka, and
-    /// carries it here so that time and size do not delete committed offsets. Superseded offsets then stay in the log.
     pub(crate) cleanup_policy: CleanupPolicy,
     /// `segment.bytes`, 1 GiB.
     pub(crate) segment_bytes: u32,
@@ -45,6 +42,14 @@ pub(crate) struct LogConfig {
     pub(crate) timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`, one hour.
     pub(crate) timestamp_after_max_ms: i64,
+    /// `delete.retention.ms`, one day: how long compaction keeps tombstones, and markers of transactions.
+    pub(crate) delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`, 0: how long a record stays out of compaction's reach.
+    pub(crate) min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`, `i64::MAX`: how long a record may stay uncompacted, whatever the dirty ratio.
+    pub(crate) max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, 0.5: how much of a log must be uncompacted before it is worth compacting.
+    pub(crate) min_cleanable_dirty_ratio: f64,
     /// `min.insync.replicas`, 1.
     pub(crate) min_insync_replicas: i32,
     /// `file.delete.delay.ms`, one minute.
@@ -52,6 +57,9 @@ pub(crate) struct LogConfig {
     /// `producer.id.expiration.ms` of the broker, one day.
     pub(crate) producer_id_expiration_ms: i64,
 }
+
+/// The one float is a ratio that was checked to lie in 0 to 1.
+impl Eq for LogConfig {}
 
 impl Default for LogConfig {
     fn default() -> Self {
@@ -70,6 +78,10 @@ impl Default for LogConfig {
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 60 * 60 * 1000,
+            delete_retention_ms: DAY_MS,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             min_insync_replicas: 1,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: DAY_MS,

@@ -115,8 +115,9 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
     property("compression.zstd.level", &[same("compression.zstd.level")], "3", |_, name, text| {
         parse_i32(name, text, -131_072..=22).map(drop)
     }),
-    property("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")], "86400000", |_, name, text| {
-        parse_i64(name, text, 0..).map(drop)
+    property("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")], "86400000", |config, name, text| {
+        config.delete_retention_ms = parse_i64(name, text, 0..)?;
+        Ok(())
     }),
     property("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")], "60000", |config, name, text| {
         config.file_delete_delay_ms = parse_i64(name, text, 0..)?;
@@ -143,8 +144,9 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
     property("local.retention.ms", &[same("log.local.retention.ms")], "-2", |_, name, text| {
         parse_i64(name, text, -2..).map(drop)
     }),
-    property("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")], I64_MAX, |_, name, text| {
-        parse_i64(name, text, 1..).map(drop)
+    property("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")], I64_MAX, |config, name, text| {
+        config.max_compaction_lag_ms = parse_i64(name, text, 1..)?;
+        Ok(())
     }),
     property("max.message.bytes", &[same("message.max.bytes")], "1048588", |config, name, text| {
         config.max_message_bytes = parse_i32(name, text, 0..)? as u32;
@@ -174,11 +176,13 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         config.timestamp_type = parse_enum(name, text, &TYPES)?;
         Ok(())
     }),
-    property("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")], "0.5", |_, name, text| {
-        parse_f64(name, text, 0.0..=1.0).map(drop)
+    property("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")], "0.5", |config, name, text| {
+        config.min_cleanable_dirty_ratio = parse_f64(name, text, 0.0..=1.0)?;
+        Ok(())
     }),
-    property("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")], "0", |_, name, text| {
-        parse_i64(name, text, 0..).map(drop)
+    property("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")], "0", |config, name, text| {
+        config.min_compaction_lag_ms = parse_i64(name, text, 0..)?;
+        Ok(())
     }),
     property("min.insync.replicas", &[same("min.insync.replicas")], "1", |config, name, text| {
         config.min_insync_replicas = parse_i32(name, text, 1..)?;
