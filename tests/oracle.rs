@@ -1,0 +1,24 @@
+//! The differential test: random sequences of operations, run here and on a real Apache Kafka, must show the same.
+//!
+//! `cargo test --features kafka-oracle --test oracle`. Needs Java and Maven. `BROKERLESS_ORACLE_CASES` multiplies how many
+//! sequences run, `BROKERLESS_ORACLE_SEED` repeats a run.
+
+#[path = "oracle/apache.rs"]
+mod apache;
+#[path = "oracle/generate.rs"]
+mod generate;
+#[path = "oracle/kafka.rs"]
+mod kafka;
+#[path = "oracle/op.rs"]
+mod op;
+#[path = "oracle/ours.rs"]
+mod ours;
+#[path = "oracle/run.rs"]
+mod run;
+#[path = "oracle/wire.rs"]
+mod wire;
+
+#[test]
+fn topics_and_records() {
+    run::compare("log", 60, |seed, now| generate::log_sequence(seed, 30, now));
+}
