@@ -9,16 +9,26 @@ mod apache;
 mod generate;
 #[path = "oracle/kafka.rs"]
 mod kafka;
+#[path = "oracle/known.rs"]
+mod known;
 #[path = "oracle/op.rs"]
 mod op;
 #[path = "oracle/ours.rs"]
 mod ours;
 #[path = "oracle/run.rs"]
 mod run;
+#[path = "oracle/scripted.rs"]
+mod scripted;
 #[path = "oracle/wire.rs"]
 mod wire;
 
 #[test]
 fn topics_and_records() {
     run::compare("log", 60, |seed, now| generate::log_sequence(seed, 30, now));
+}
+
+#[test]
+fn scripted_sequences() {
+    let scripts = scripted::sequences();
+    run::compare("scripted", scripts.len(), |case, now| scripts[case as usize % scripts.len()](now));
 }

@@ -125,13 +125,14 @@ impl Facts {
         Self(vec![(name.to_owned(), value.to_string())])
     }
 
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
     pub(crate) fn add(&mut self, name: impl ToString, value: impl ToString) {
         self.0.push((name.to_string(), value.to_string()));
     }
 }
-
-/// An error's number, or a condition that only clients know.
-pub(crate) type Code = Result<(), String>;
 
 /// One of the two.
 pub(crate) trait Driver {
