@@ -5,6 +5,8 @@
 
 #[path = "oracle/apache.rs"]
 mod apache;
+#[path = "oracle/apache_groups.rs"]
+mod apache_groups;
 #[path = "oracle/generate.rs"]
 mod generate;
 #[path = "oracle/kafka.rs"]
@@ -15,6 +17,8 @@ mod known;
 mod op;
 #[path = "oracle/ours.rs"]
 mod ours;
+#[path = "oracle/ours_groups.rs"]
+mod ours_groups;
 #[path = "oracle/run.rs"]
 mod run;
 #[path = "oracle/scripted.rs"]
@@ -31,4 +35,9 @@ fn topics_and_records() {
 fn scripted_sequences() {
     let scripts = scripted::sequences();
     run::compare("scripted", scripts.len(), |case, now| scripts[case as usize % scripts.len()](now));
+}
+
+#[test]
+fn consumer_groups() {
+    run::compare("groups", 24, |seed, now| generate::group_sequence(seed, 14, now));
 }

@@ -20,10 +20,11 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, Timestamp, TopicPartitionList};
 
+use crate::apache_groups::Members;
 use crate::op::{Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
 use crate::wire::{Wire, text};
 
@@ -31,13 +32,14 @@ use crate::wire::{Wire, text};
 const TOGETHER_MS: &str = "30";
 
 /// How long anything may take that comes by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Apache {
     bootstrap: String,
-    prefix: String,
+    pub(crate) prefix: String,
     wire: Wire,
     producers: BTreeMap<Settings, BaseProducer<Acknowledgements>>,
+    groups: BTreeMap<&'static str, Members>,
 }
 
 /// What librdkafka reports of each record: its number, its partition and offset or its error.
@@ -62,7 +64,7 @@ impl ProducerContext for Acknowledgements {
 }
 
 /// A broker's error is its number; librdkafka's own, below zero, have names here if brokerless has the like of them.
-fn code(error: &KafkaError) -> String {
+pub(crate) fn code(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic) => "no such partition".to_owned(),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => "no such partition".to_owned(),
@@ -74,14 +76,14 @@ fn code(error: &KafkaError) -> String {
 impl Apache {
     pub(crate) fn new(bootstrap: &str, prefix: String) -> Self {
         let wire = Wire::connect(bootstrap).expect("a connection to Kafka");
-        Self { bootstrap: bootstrap.to_owned(), prefix, wire, producers: BTreeMap::new() }
+        Self { bootstrap: bootstrap.to_owned(), prefix, wire, producers: BTreeMap::new(), groups: BTreeMap::new() }
     }
 
-    fn name(&self, name: &Name) -> String {
+    pub(crate) fn name(&self, name: &Name) -> String {
         name.full(&self.prefix)
     }
 
-    fn send<R: Request>(&mut self, request: R, version: i16) -> R::Response {
+    pub(crate) fn send<R: Request>(&mut self, request: R, version: i16) -> R::Response {
         self.wire.send(request, version).unwrap_or_else(|error| panic!("API {}: {error}", R::KEY))
     }
 
@@ -96,10 +98,9 @@ impl Apache {
         config
     }
 
-    fn metadata(&mut self, topic: &str) -> MetadataResponseTopic {
+    pub(crate) fn metadata(&mut self, topic: &str) -> MetadataResponseTopic {
         let asked = MetadataRequestTopic::default().with_name(Some(TopicName(text(topic))));
-        let request =
-            MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(false);
+        let request = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(false);
         self.send(request, 12).topics.remove(0)
     }
 
@@ -120,11 +121,11 @@ impl Apache {
         }
     }
 
-    fn latest(&mut self, topic: &str, partition: i32) -> Result<i64, i16> {
+    pub(crate) fn latest(&mut self, topic: &str, partition: i32) -> Result<i64, i16> {
         self.offset_at(topic, partition, -1).map(|(offset, _, _)| offset)
     }
 
-    fn offset_at(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<(i64, i64, i32), i16> {
+    pub(crate) fn offset_at(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<(i64, i64, i32), i16> {
         let partition = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
         let topic = ListOffsetsTopic::default().with_name(TopicName(text(topic))).with_partitions(vec![partition]);
         let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
@@ -173,9 +174,7 @@ impl Driver for Apache {
         match op {
             Op::CreateTopic { name, partitions, replication, configs, validate_only } => {
                 let configs = configs.iter().map(|(name, value)| {
-                    CreatableTopicConfig::default()
-                        .with_name(text(*name))
-                        .with_value(Some(text(value)))
+                    CreatableTopicConfig::default().with_name(text(*name)).with_value(Some(text(value)))
                 });
                 let topic = CreatableTopic::default()
                     .with_name(TopicName(text(self.name(name))))
@@ -377,7 +376,7 @@ impl Apache {
         facts
     }
 
-    fn consumer(&self, group: &str, reset: Reset) -> ClientConfig {
+    pub(crate) fn consumer(&self, group: &str, reset: Reset) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", group)
@@ -420,8 +419,11 @@ impl Apache {
         read_to_end(&consumer)
     }
 
-    fn group(&mut self, _group: &'static str, _op: &GroupOp) -> Facts {
-        Facts::default()
+    fn group(&mut self, group: &'static str, op: &GroupOp) -> Facts {
+        let mut members = self.groups.remove(group).unwrap_or_default();
+        let facts = self.run_group(group, &mut members, op);
+        self.groups.insert(group, members);
+        facts
     }
 }
 
@@ -435,25 +437,13 @@ fn await_outcomes(producer: &BaseProducer<Acknowledgements>, count: usize) {
 }
 
 /// Reads one assigned partition until librdkafka says that there is no more.
-fn read_to_end(consumer: &BaseConsumer) -> Facts {
+pub(crate) fn read_to_end(consumer: &BaseConsumer) -> Facts {
     let mut facts = Facts::default();
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Ok(message)) => {
-                let timestamp = match message.timestamp() {
-                    Timestamp::CreateTime(timestamp) => Some(timestamp),
-                    _ => None,
-                };
-                let headers: Vec<_> = message
-                    .headers()
-                    .map(|headers| {
-                        headers.iter().map(|it| (it.key.to_owned(), it.value.map(<[u8]>::to_vec))).collect()
-                    })
-                    .unwrap_or_default();
-                facts.0.push(record_fact(message.offset(), timestamp, message.key(), message.payload(), &headers));
-            }
+            Some(Ok(message)) => facts.0.push(seen_record(&message).0),
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 facts.add("read", "end");
                 return facts;
@@ -469,4 +459,16 @@ fn read_to_end(consumer: &BaseConsumer) -> Facts {
     }
     facts.add("read", "no end");
     facts
+}
+
+/// What there is to see of a record, its partition and its offset.
+pub(crate) fn seen_record(message: &BorrowedMessage<'_>) -> ((String, String), (String, i32), i64) {
+    let timestamp = match message.timestamp() {
+        Timestamp::CreateTime(timestamp) => Some(timestamp),
+        _ => None,
+    };
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers: Vec<_> = headers.map(|it| (it.key.to_owned(), it.value.map(<[u8]>::to_vec))).collect();
+    let fact = record_fact(message.offset(), timestamp, message.key(), message.payload(), &headers);
+    (fact, (message.topic().to_owned(), message.partition()), message.offset())
 }

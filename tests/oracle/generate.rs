@@ -1,8 +1,10 @@
 //! Random sequences. Mostly what makes sense, so that something happens, and often what does not.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 
-use crate::op::{From, Name, Op, Rec, Reset, Settings, Spec};
+use crate::op::{From, GroupOp, Name, Op, Rec, Reset, Settings, Spec};
 
 /// Some days before now, in ms since 1970: what records without a special timestamp have.
 pub(crate) const DAY: i64 = 86_400_000;
@@ -34,7 +36,97 @@ pub(crate) fn log_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
     ops
 }
 
+/// A sequence of what happens in and around groups of consumers.
+pub(crate) fn group_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
+    let mut world = World { rng: Rng::with_seed(seed), now, topics: Vec::new(), count: 0 };
+    let mut ops = Vec::with_capacity(length);
+    for name in ["orders", "clicks", "audit"] {
+        let (name, partitions) = (Name::Slot(name), world.rng.i32(1..6));
+        world.learn(&name, partitions);
+        ops.push(Op::CreateTopic { name, partitions, replication: 1, configs: Vec::new(), validate_only: false });
+        ops.push(world.produce_plainly());
+    }
+    // Who is in which group, and how that group assigns.
+    let assignors = ["range", "roundrobin", "cooperative-sticky"];
+    let mut groups = ["g", "h"].map(|name| (name, world.pick(&assignors), BTreeMap::<usize, bool>::new()));
+    while ops.len() < length + 6 {
+        if world.rng.u8(0..8) == 0 {
+            ops.push(world.produce_plainly());
+            continue;
+        }
+        let index = world.rng.usize(0..2);
+        let (group, assignor, members) = &mut groups[index];
+        ops.push(Op::Group(*group, world.group_op(assignor, members)));
+    }
+    for (group, _, _) in groups {
+        ops.push(Op::Group(group, GroupOp::Describe));
+        for (name, partitions, _) in &world.topics {
+            for partition in 0..*partitions {
+                ops.push(Op::Group(group, GroupOp::Committed { topic: name.clone(), partition }));
+            }
+        }
+    }
+    ops.push(Op::Group("g", GroupOp::List));
+    ops
+}
+
 impl World {
+    fn produce_plainly(&mut self) -> Op {
+        let settings = Settings { acks: "all", idempotent: false, codec: "none", together: true };
+        let index = self.rng.usize(0..self.topics.len());
+        let (topic, partitions, _) = self.topics[index].clone();
+        let record = |world: &mut Self| Rec { timestamp: world.now - DAY, ..world.record(partitions, &settings) };
+        let mut records: Vec<_> = (0..self.pick(&[3, 6])).map(|_| record(self)).collect();
+        records.retain(|record| record.partition.is_none_or(|partition| partition < partitions));
+        self.topics[index].2 += records.len() as i64;
+        Op::Produce { settings, topic, records }
+    }
+
+    fn some_topics(&mut self) -> Vec<Name> {
+        let all: Vec<_> = self.topics.iter().map(|(name, _, _)| name.clone()).collect();
+        let some: Vec<_> = all.into_iter().filter(|_| self.rng.u8(0..3) > 0).collect();
+        if some.is_empty() { vec![self.topics[0].0.clone()] } else { some }
+    }
+
+    fn group_op(&mut self, assignor: &'static str, members: &mut BTreeMap<usize, bool>) -> GroupOp {
+        let present: Vec<_> = members.keys().copied().collect();
+        let (topic, partition, end) = self.some_partition();
+        let offset = self.rng.i64(0..=end + 1);
+        let note = self.pick(&["", "", "a note", &"n".repeat(4096), &"n".repeat(4097)]).to_owned();
+        match self.rng.u8(0..24) {
+            0..7 if present.len() < 3 => {
+                let member = (0..).find(|member| !present.contains(member)).unwrap_or(0);
+                let instance = self.rng.u8(0..4) == 0;
+                members.insert(member, instance);
+                GroupOp::Join { member, assignor, topics: self.some_topics(), instance }
+            }
+            0..9 if !present.is_empty() => {
+                let member = self.pick(&present);
+                // A static member that has left is in the group, but nobody can be asked to join in its place.
+                if !members[&member] {
+                    members.remove(&member);
+                }
+                GroupOp::Leave { member }
+            }
+            9..11 if !present.is_empty() => {
+                GroupOp::Subscribe { member: self.pick(&present), topics: self.some_topics() }
+            }
+            11..15 => GroupOp::Consume,
+            15..17 if !present.is_empty() => {
+                GroupOp::Commit { member: self.pick(&present), topic, partition, offset, note }
+            }
+            17 => GroupOp::CommitOutside { topic, partition, offset, note },
+            18..20 => {
+                let reset = self.pick(&[Reset::Earliest, Reset::Latest, Reset::None]);
+                GroupOp::ReadCommitted { topic, partition, reset }
+            }
+            20 => GroupOp::Committed { topic, partition },
+            21 => GroupOp::Describe,
+            22 => GroupOp::List,
+            _ => GroupOp::Delete,
+        }
+    }
+
     fn op(&mut self) -> Op {
         if self.topics.is_empty() {
             return self.create_topic();

@@ -65,9 +65,12 @@ impl Case<'_> {
 
     fn only_differ(&self, names: &[&str]) -> bool {
         self.ours.0.len() == self.theirs.0.len()
-            && self.ours.0.iter().zip(&self.theirs.0).all(|(ours, theirs)| {
-                ours == theirs || (ours.0 == theirs.0 && names.contains(&&*ours.0))
-            })
+            && self
+                .ours
+                .0
+                .iter()
+                .zip(&self.theirs.0)
+                .all(|(ours, theirs)| ours == theirs || (ours.0 == theirs.0 && names.contains(&&*ours.0)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is done to both: operations that name everything they need, so that any of them can be left out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// A topic's name as a sequence knows it. Each run of a sequence puts a prefix of its own in front.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Name {
@@ -97,20 +99,48 @@ pub(crate) enum Reset {
 #[derive(Clone, Debug)]
 pub(crate) enum GroupOp {
     /// A member joins; done when the group has settled.
-    Join { member: usize, assignor: &'static str, topics: Vec<Name>, instance: bool },
+    Join {
+        member: usize,
+        assignor: &'static str,
+        topics: Vec<Name>,
+        instance: bool,
+    },
     /// A member changes its subscription; done when the group has settled.
-    Subscribe { member: usize, topics: Vec<Name> },
+    Subscribe {
+        member: usize,
+        topics: Vec<Name>,
+    },
     /// A member closes; done when the group has settled.
-    Leave { member: usize },
+    Leave {
+        member: usize,
+    },
     /// All members read to the end of what they have, and commit.
     Consume,
     /// A member commits an offset.
-    Commit { member: usize, topic: Name, partition: i32, offset: i64, note: String },
+    Commit {
+        member: usize,
+        topic: Name,
+        partition: i32,
+        offset: i64,
+        note: String,
+    },
     /// Somebody who is not a member does.
-    CommitOutside { topic: Name, partition: i32, offset: i64, note: String },
-    Committed { topic: Name, partition: i32 },
+    CommitOutside {
+        topic: Name,
+        partition: i32,
+        offset: i64,
+        note: String,
+    },
+    Committed {
+        topic: Name,
+        partition: i32,
+    },
     /// Somebody without a membership reads from where the group committed.
-    ReadCommitted { topic: Name, partition: i32, reset: Reset },
+    ReadCommitted {
+        topic: Name,
+        partition: i32,
+        reset: Reset,
+    },
     Describe,
     List,
     Delete,
@@ -137,6 +167,67 @@ impl Facts {
 /// One of the two.
 pub(crate) trait Driver {
     fn run(&mut self, op: &Op) -> Facts;
+}
+
+/// A group as its coordinator describes it.
+#[derive(Debug)]
+pub(crate) struct GroupView {
+    pub(crate) state: String,
+    pub(crate) protocol_type: String,
+    pub(crate) protocol: String,
+    pub(crate) members: Vec<MemberView>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MemberView {
+    pub(crate) client: String,
+    pub(crate) instance: Option<String>,
+    pub(crate) topics: BTreeSet<String>,
+    pub(crate) assignment: Partitions,
+}
+
+pub(crate) type Partitions = BTreeSet<(String, i32)>;
+
+pub(crate) fn partition_of(partition: &brokerless::TopicPartition) -> (String, i32) {
+    (partition.topic().to_owned(), partition.partition())
+}
+
+impl GroupView {
+    pub(crate) fn facts(mut self) -> Facts {
+        self.members.sort_by(|one, two| one.client.cmp(&two.client));
+        let mut facts = Facts::one("describe", 0);
+        facts.add("state", self.state);
+        facts.add("protocol type", self.protocol_type);
+        facts.add("protocol", self.protocol);
+        for member in self.members {
+            let MemberView { client, instance, topics, assignment } = member;
+            facts.add(client, format!("{instance:?} subscribes to {topics:?}, has {assignment:?}"));
+        }
+        facts
+    }
+
+    /// Whether there is nothing to come: all members are there, each knows what the coordinator says that it has, and
+    /// together they have everything.
+    pub(crate) fn has_settled(
+        &self,
+        own: BTreeMap<String, Partitions>,
+        ghosts: &BTreeSet<usize>,
+        everything: &Partitions,
+    ) -> bool {
+        if own.is_empty() && ghosts.is_empty() {
+            return self.state == "Empty";
+        }
+        let here = |member: &MemberView| match own.get(&member.client) {
+            Some(assignment) => *assignment == member.assignment,
+            None => ghosts.iter().any(|ghost| member.client == format!("m{ghost}")),
+        };
+        let all: Vec<_> = self.members.iter().flat_map(|member| &member.assignment).collect();
+        self.state == "Stable"
+            && self.members.len() == own.len() + ghosts.len()
+            && self.members.iter().all(here)
+            && all.len() == everything.len()
+            && all.into_iter().all(|partition| everything.contains(partition))
+    }
 }
 
 /// A record as its readers see it.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use brokerless::admin::OffsetSpec;
 use brokerless::types::{IsolationLevel, TimestampType};
 use brokerless::{
-    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, Error, NewTopic, Producer, ProducerConfig,
+    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, Error, NewTopic, OwnedConsumerRecord, Producer, ProducerConfig,
     ProducerRecord, TopicPartition,
 };
 use tokio::runtime::Runtime;
 
 use crate::op::{Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
+use crate::ours_groups::{Group, Members};
 
 pub(crate) struct Ours {
     runtime: Runtime,
@@ -22,8 +23,7 @@ struct State {
     cluster: Cluster,
     prefix: String,
     producers: BTreeMap<Settings, Producer>,
-    #[allow(dead_code)]
-    groups: BTreeMap<&'static str, BTreeMap<usize, Consumer>>,
+    groups: BTreeMap<&'static str, Members>,
 }
 
 impl Ours {
@@ -46,7 +46,7 @@ impl Driver for Ours {
     }
 }
 
-fn code(error: &Error) -> String {
+pub(crate) fn code(error: &Error) -> String {
     match error {
         error if error.is_illegal_state() => "illegal state".to_owned(),
         error if error.is_timeout() => "timeout".to_owned(),
@@ -54,7 +54,7 @@ fn code(error: &Error) -> String {
     }
 }
 
-fn done<T>(result: &Result<T, Error>) -> String {
+pub(crate) fn done<T>(result: &Result<T, Error>) -> String {
     result.as_ref().err().map_or("0".to_owned(), code)
 }
 
@@ -217,12 +217,14 @@ impl State {
         facts
     }
 
-    async fn group(&mut self, _group: &'static str, _op: &GroupOp) -> Facts {
-        Facts::default()
+    async fn group(&mut self, group: &'static str, op: &GroupOp) -> Facts {
+        let members = self.groups.entry(group).or_default();
+        let id = format!("{}{group}", self.prefix);
+        Group { cluster: &self.cluster, prefix: &self.prefix, id, members }.run(op).await
     }
 }
 
-fn reset_of(reset: Reset) -> AutoOffsetReset {
+pub(crate) fn reset_of(reset: Reset) -> AutoOffsetReset {
     match reset {
         Reset::Earliest => AutoOffsetReset::Earliest,
         Reset::Latest => AutoOffsetReset::Latest,
@@ -231,7 +233,7 @@ fn reset_of(reset: Reset) -> AutoOffsetReset {
 }
 
 /// Reads one assigned partition until there is no more.
-async fn read_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> Facts {
+pub(crate) async fn read_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> Facts {
     let mut facts = Facts::default();
     let end = match consumer.end_offsets([partition]).await {
         Ok(ends) => ends[partition],
@@ -240,16 +242,7 @@ async fn read_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> Fac
     loop {
         match consumer.poll(Duration::from_millis(5)).await {
             Ok(records) => {
-                for record in &records {
-                    let headers: Vec<_> = record
-                        .headers()
-                        .into_iter()
-                        .map(|header| (header.key().to_owned(), header.value().map(<[u8]>::to_vec)))
-                        .collect();
-                    let timestamp =
-                        (record.timestamp_type() == TimestampType::CreateTime).then(|| record.timestamp());
-                    facts.0.push(record_fact(record.offset(), timestamp, record.key(), record.value(), &headers));
-                }
+                facts.0.extend(records.iter().map(|record| seen_record(&record.to_owned())));
             }
             Err(_) => {
                 facts.add("read", "no position");
@@ -261,4 +254,10 @@ async fn read_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> Fac
             return facts;
         }
     }
+}
+
+pub(crate) fn seen_record(record: &OwnedConsumerRecord) -> (String, String) {
+    let headers: Vec<_> = record.headers().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+    let timestamp = (record.timestamp_type() == TimestampType::CreateTime).then(|| record.timestamp());
+    record_fact(record.offset(), timestamp, record.key(), record.value(), &headers)
 }
