@@ -82,8 +82,12 @@ impl World {
         Op::Produce { settings, topic, records }
     }
 
-    fn some_topics(&mut self) -> Vec<Name> {
+    /// Which partition a sticky assignor leaves where is only laid down for members with equal subscriptions.
+    fn topics_for(&mut self, assignor: &str) -> Vec<Name> {
         let all: Vec<_> = self.topics.iter().map(|(name, _, _)| name.clone()).collect();
+        if assignor == "cooperative-sticky" {
+            return all;
+        }
         let some: Vec<_> = all.into_iter().filter(|_| self.rng.u8(0..3) > 0).collect();
         if some.is_empty() { vec![self.topics[0].0.clone()] } else { some }
     }
@@ -98,7 +102,7 @@ impl World {
                 let member = (0..).find(|member| !present.contains(member)).unwrap_or(0);
                 let instance = self.rng.u8(0..4) == 0;
                 members.insert(member, instance);
-                GroupOp::Join { member, assignor, topics: self.some_topics(), instance }
+                GroupOp::Join { member, assignor, topics: self.topics_for(assignor), instance }
             }
             0..9 if !present.is_empty() => {
                 let member = self.pick(&present);
@@ -109,10 +113,10 @@ impl World {
                 GroupOp::Leave { member }
             }
             9..11 if !present.is_empty() => {
-                GroupOp::Subscribe { member: self.pick(&present), topics: self.some_topics() }
+                GroupOp::Subscribe { member: self.pick(&present), topics: self.topics_for(assignor) }
             }
             11..15 => GroupOp::Consume,
-            15..17 if !present.is_empty() => {
+            15..17 if !present.is_empty() && assignor != "cooperative-sticky" => {
                 GroupOp::Commit { member: self.pick(&present), topic, partition, offset, note }
             }
             17 => GroupOp::CommitOutside { topic, partition, offset, note },
