@@ -14,7 +14,7 @@ use crate::op::{Facts, GroupOp, GroupView, MemberView, Name, Partitions, finish_
 use crate::ours::{code, done, read_to_end, reset_of, seen_record};
 
 const POLL: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 #[derive(Default)]
 pub(crate) struct Members {

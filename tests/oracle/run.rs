@@ -123,6 +123,7 @@ fn run(bootstrap: &str, ops: &[Op], counts: &Counts) -> Option<Disagreement> {
         }
         counts.operations.fetch_add(1, Ordering::Relaxed);
         counts.comparisons.fetch_add(expected.0.len(), Ordering::Relaxed);
+        assert!(seen.get("settle").is_none(), "a group that cannot settle: {:?}", &ops[..=index]);
         if seen != expected && known::deviation(&ops[..index], op, &seen, &expected).is_none() {
             return Some(Disagreement { ops: ops[..=index].to_vec(), ours: seen, theirs: expected });
         }
