@@ -2,6 +2,8 @@
 //!
 //! cargo run --release --example blocking
 
+#![allow(clippy::print_stdout)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 use std::thread;

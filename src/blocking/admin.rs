@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    ClusterDescription, DeletedRecords, GroupDescription, GroupListing, ListedOffset, NewTopic, OffsetSpec,
-    TopicDescription, TopicListing,
+    ClusterDescription, DeletedRecords, GroupDescription, GroupListing, ListedOffset, OffsetSpec, TopicDescription,
+    TopicListing,
 };
 use crate::blocking::background::Background;
 use crate::blocking::methods::blocking_methods;
+use crate::client::admin::NewTopic;
 use crate::error::Result;
 use crate::types::{IsolationLevel, Offset, TopicId, TopicPartition};
 

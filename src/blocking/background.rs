@@ -8,8 +8,6 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::blocking::block_on::block_on;
-
 const THREAD_NAME: &str = "brokerless";
 
 /// The one of this process, while anybody holds it.
@@ -55,10 +53,10 @@ impl Background {
         Self { runtime: handle, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Runs a client's future on the calling thread, with this thread's timers.
+    /// Runs a client's future on the calling thread, with this thread's timers. Panics where blocking is out of the
+    /// question: on a thread that is running another runtime's tasks.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let _context = self.runtime.enter();
-        block_on(future)
+        self.runtime.block_on(future)
     }
 
     /// Runs something that may start background tasks.

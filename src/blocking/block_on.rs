@@ -1,4 +1,4 @@
-//! [`block_on`]: runs a future on the thread that calls.
+//! [`block_on`]: runs a future that needs no runtime on the thread that calls.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -45,9 +45,8 @@ thread_local! {
     static IDLE: Cell<Option<Arc<Parker>>> = const { Cell::new(None) };
 }
 
-/// Polls the future on this thread until it is ready, parking in between.
-///
-/// Futures that wait for time need a runtime's context around this call.
+/// Polls the future on this thread until it is ready, parking in between. For futures that wait for other threads, but
+/// not for time.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let parker = IDLE.take().unwrap_or_else(Parker::of_this_thread);

@@ -61,10 +61,10 @@ impl Consumer {
             /// Commits these positions.
             fn commit_offsets(
                 self: &mut Self,
-                offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+                offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
             ) -> Result<()>;
             /// The offset of the next record to be returned.
-            fn position(self: &mut Self, topic_partition: &TopicPartition) -> Result<Offset>;
+            fn position(self: &mut Self, topic_partition: impl Into<TopicPartition>) -> Result<Offset>;
             /// What the group has committed.
             fn committed(
                 self: &Self,
@@ -83,7 +83,7 @@ impl Consumer {
             /// For each partition the first record at or after a timestamp.
             fn offsets_for_times(
                 self: &Self,
-                timestamps: impl IntoIterator<Item = (TopicPartition, i64)>,
+                timestamps: impl IntoIterator<Item = (impl Into<TopicPartition>, i64)>,
             ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>>;
             /// The partitions of a topic.
             fn partitions_for(self: &Self, topic: &str) -> Result<Vec<PartitionInfo>>;
@@ -112,7 +112,7 @@ impl Consumer {
             /// Has the group rebalance.
             fn enforce_rebalance(self: &mut Self, reason: &str) -> Result<()>;
             /// Has the next poll go on at `offset`.
-            fn seek(self: &mut Self, topic_partition: &TopicPartition, offset: Offset) -> Result<()>;
+            fn seek(self: &mut Self, topic_partition: impl Into<TopicPartition>, offset: Offset) -> Result<()>;
             /// Has the next poll go on at the log start.
             fn seek_to_beginning(self: &mut Self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()>;
             /// Has the next poll go on at the end.
@@ -124,7 +124,7 @@ impl Consumer {
             /// The partitions that are paused.
             fn paused(self: &Self) -> BTreeSet<TopicPartition>;
             /// How many records the position is behind the end.
-            fn current_lag(self: &Self, topic_partition: &TopicPartition) -> Result<Option<i64>>;
+            fn current_lag(self: &Self, topic_partition: impl Into<TopicPartition>) -> Result<Option<i64>>;
             /// The consumer's part in its group.
             fn group_metadata(self: &Self) -> Result<ConsumerGroupMetadata>;
             /// Something to end a poll with, from any thread.

@@ -29,8 +29,9 @@
 //!    handed to another thread, so there is no hop a record.
 //! 2. One thread, named `brokerless`, turns the timers (lingers, heartbeats, retention) of all blocking clusters of the
 //!    process. It starts with the first of them and ends with the last handle on any.
-//! 3. Every call may be made from any thread, from a task of somebody else's runtime, too; but there it keeps that
-//!    runtime's thread busy, so prefer the asynchronous clients.
+//! 3. A call that has to wait panics on a thread that is running asynchronous tasks, as tokio's own `block_on` does: it
+//!    would keep all of them waiting. Use the asynchronous clients there, or a thread made for blocking
+//!    (`tokio::task::spawn_blocking`).
 //!
 //! Time is that of the background thread's runtime: real, whatever other runtimes of the process do.
 

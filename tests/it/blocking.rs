@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use brokerless::blocking::{Cluster, Consumer, Producer};
-use brokerless::{AutoOffsetReset, ConsumerConfig, ErrorCode, NewTopic, ProducerConfig, ProducerRecord, TopicPartition};
+use brokerless::{
+    AutoOffsetReset, ConsumerConfig, ErrorCode, NewTopic, ProducerConfig, ProducerRecord, TopicPartition,
+};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -32,9 +34,9 @@ fn read(consumer: &mut Consumer, count: usize) -> Vec<u32> {
     while values.len() < count {
         let records = consumer.poll(LONG).unwrap();
         assert!(!records.is_empty(), "{} of {count} records after {LONG:?}", values.len());
-        values.extend(records.iter().map(|record| {
-            std::str::from_utf8(record.value().unwrap()).unwrap().parse::<u32>().unwrap()
-        }));
+        values.extend(
+            records.iter().map(|record| std::str::from_utf8(record.value().unwrap()).unwrap().parse::<u32>().unwrap()),
+        );
     }
     values
 }
@@ -73,7 +75,9 @@ fn callbacks_run_once_the_record_is_acknowledged() {
     let cluster = cluster_with("t", 1);
     let producer = cluster.producer(ProducerConfig::default()).unwrap();
     let (sender, receiver) = mpsc::sync_channel(1);
-    producer.send_with(ProducerRecord::to("t").value("v"), move |result| sender.send(result.unwrap().offset()).unwrap()).unwrap();
+    producer
+        .send_with(ProducerRecord::to("t").value("v"), move |result| sender.send(result.unwrap().offset()).unwrap())
+        .unwrap();
     assert_eq!(receiver.recv_timeout(LONG).unwrap(), 0);
 }
 
@@ -172,19 +176,23 @@ fn there_is_one_background_thread_however_many_clusters_there_are() {
 }
 
 #[test]
-fn it_works_inside_of_somebody_elses_runtime() {
+fn a_blocking_runtime_thread_is_refused_and_a_thread_for_blocking_is_not() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // That runtime has no timers at all, and its only thread is blocked meanwhile.
-    runtime.block_on(async {
-        let cluster = cluster_with("t", 1);
-        let producer = cluster.producer(ProducerConfig::default()).unwrap();
-        let delivery = producer.send(ProducerRecord::to("t").value("v")).unwrap();
-        assert_eq!(delivery.wait().unwrap().offset(), 0);
-        let mut consumer = cluster.consumer(earliest("g")).unwrap();
-        consumer.subscribe(["t"]).unwrap();
-        assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
-        consumer.close().unwrap();
+    let panic = runtime.block_on(async {
+        std::panic::catch_unwind(|| drop(Cluster::in_memory())).expect_err("it would block the runtime")
     });
+    let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    assert!(message.unwrap().contains("from within a runtime"), "{message:?}");
+
+    let offset = runtime.block_on(async {
+        let work = || {
+            let cluster = cluster_with("t", 1);
+            let producer = cluster.producer(ProducerConfig::default()).unwrap();
+            producer.send(ProducerRecord::to("t").value("v")).unwrap().wait().unwrap().offset()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap()
+    });
+    assert_eq!(offset, 0);
 }
 
 #[test]
@@ -192,10 +200,12 @@ fn everything_ends_with_a_shutdown() {
     let cluster = cluster_with("t", 1);
     let mut consumer = cluster.consumer(ConsumerConfig::default()).unwrap();
     consumer.assign([("t", 0)]).unwrap();
-    let reader = thread::spawn(move || loop {
-        match consumer.poll(LONG) {
-            Ok(records) => assert!(records.is_empty()),
-            Err(error) => break error,
+    let reader = thread::spawn(move || {
+        loop {
+            match consumer.poll(LONG) {
+                Ok(records) => assert!(records.is_empty()),
+                Err(error) => break error,
+            }
         }
     });
     cluster.shutdown();
