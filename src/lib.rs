@@ -39,6 +39,7 @@
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 
+pub mod blocking;
 mod broker;
 mod client;
 mod cluster;

@@ -2,6 +2,8 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/blocking.rs"]
+mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/consumer.rs"]
