@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
+use crate::coordinator::group::GroupConfig;
 use crate::error::Result;
 
 /// Sets up a [`Cluster`] before it starts.
@@ -20,11 +21,17 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
     recycled_bytes: usize,
+    max_groups: usize,
 }
 
 impl Default for ClusterBuilder {
     fn default() -> Self {
-        Self { properties: BTreeMap::new(), seed: None, recycled_bytes: Self::DEFAULT_RECYCLED_BYTES }
+        Self {
+            properties: BTreeMap::new(),
+            seed: None,
+            recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
+        }
     }
 }
 
@@ -52,6 +59,15 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many groups the cluster may have, counting all that have members or committed offsets. A member that would
+    /// found one more, and a commit that would, is refused with `POLICY_VIOLATION`; groups go when they are deleted, or
+    /// empty and their offsets expired. Requests that found groups at the same moment may exceed the limit by their
+    /// number. Kafka has no such setting. Default 100,000.
+    pub fn max_groups(mut self, groups: usize) -> Self {
+        self.max_groups = groups;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -66,6 +82,7 @@ impl ClusterBuilder {
             config.set(name, value)?;
         }
         config.validate()?;
-        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Cluster::start(config, seed, self.recycled_bytes, self.max_groups)
     }
 }
