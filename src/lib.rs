@@ -51,6 +51,7 @@ pub mod error;
 pub mod fuzzing;
 mod log;
 pub mod manual;
+pub mod metrics;
 mod partition;
 pub mod record;
 pub mod types;

@@ -8,6 +8,7 @@ mod builder;
 mod driver;
 mod group_ops;
 mod metadata;
+mod metrics;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,6 +34,7 @@ use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::GroupConfig;
 use crate::error::{Error, ErrorCode};
+use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
 use crate::util::wake_list::WakeList;
@@ -65,6 +67,7 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    metrics: Arc<Registry>,
 }
 
 impl Cluster {
@@ -104,6 +107,7 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            metrics: Registry::new(),
         };
         let cluster = Self { inner: Arc::new(inner) };
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
