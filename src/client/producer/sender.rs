@@ -16,7 +16,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 use crate::client::producer::batch::Batch;
@@ -26,6 +25,7 @@ use crate::client::producer::slot::{Ack, InFlight, Leader, Slot, SlotState};
 use crate::cluster::{AppendInfo, PartitionHandle};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Acks;
+use crate::util::sync::MutexGuard;
 
 /// A batch in hand, and how things stood when it was taken.
 struct InHand {
