@@ -63,7 +63,7 @@ pub use client::consumer::{
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
-pub use cluster::{Cluster, ClusterBuilder};
+pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;

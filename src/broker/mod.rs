@@ -3,7 +3,9 @@
 //! Lock order: a coordinator shard, then one `Partition`. Nothing is awaited and nobody is woken under either.
 
 pub(crate) mod clock;
+mod evict;
 mod group_coordinator;
+mod memory;
 mod partition_handle;
 mod published_offsets;
 mod replica_manager;
@@ -11,6 +13,8 @@ mod waiters;
 
 pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
+pub use memory::MemoryPolicy;
+pub(crate) use memory::{Account, Memory};
 pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
 pub(crate) use published_offsets::PublishedOffsets;
 pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};

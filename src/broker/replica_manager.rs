@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::broker::{Clock, PartitionHandle};
-use crate::controller::{MetadataImage, PartitionImage, TopicImage};
+use crate::broker::{Clock, Memory, PartitionHandle};
+use crate::controller::{MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 use crate::error::{Error, ErrorCode};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::types::{BrokerId, TopicPartition};
@@ -20,12 +20,17 @@ pub(crate) const REPLICA_LAG_TIME_MAX_MS: i64 = 30_000;
 pub(crate) struct ReplicaManager {
     broker: BrokerId,
     clock: Clock,
+    memory: Arc<Memory>,
     partitions: RwLock<HashMap<TopicPartition, Arc<PartitionHandle>>>,
 }
 
 impl ReplicaManager {
-    pub(crate) fn new(broker: BrokerId, clock: Clock) -> Self {
-        Self { broker, clock, partitions: RwLock::default() }
+    pub(crate) fn new(broker: BrokerId, clock: Clock, memory: Arc<Memory>) -> Self {
+        Self { broker, clock, memory, partitions: RwLock::default() }
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The replica of this partition. `UNKNOWN_TOPIC_OR_PARTITION` where there is none.
@@ -108,8 +113,10 @@ impl ReplicaManager {
             Arc::clone(&topic.log_config),
             self.clock.now_ms(),
         );
-        let handle = Arc::new(PartitionHandle::new(partition, self.clock));
+        let account = (!is_internal_topic(&topic.name)).then(|| self.memory.open_account(topic.id));
+        let handle = Arc::new(PartitionHandle::new(partition, self.clock, account));
         handle.apply(&registration, &topic.log_config, wakes)?;
+        self.memory.enroll(&handle);
         self.partitions.write().insert(topic_partition, handle);
         Ok(())
     }
@@ -122,5 +129,6 @@ impl ReplicaManager {
                 handle.delete(wakes);
             }
         }
+        self.memory.forget_topic(topic.id);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::broker::{Memory, MemoryPolicy};
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
 use crate::error::Result;
@@ -20,11 +21,19 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
     recycled_bytes: usize,
+    memory_limit: Option<u64>,
+    memory_policy: MemoryPolicy,
 }
 
 impl Default for ClusterBuilder {
     fn default() -> Self {
-        Self { properties: BTreeMap::new(), seed: None, recycled_bytes: Self::DEFAULT_RECYCLED_BYTES }
+        Self {
+            properties: BTreeMap::new(),
+            seed: None,
+            recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            memory_limit: None,
+            memory_policy: MemoryPolicy::default(),
+        }
     }
 }
 
@@ -52,6 +61,27 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many bytes the logs of all topics may hold together, batches as they are stored. Default: no limit.
+    /// What happens when they are full: [`ClusterBuilder::memory_policy`]. `__consumer_offsets` and the metadata log do
+    /// not count: a full cluster still takes commits.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How many bytes the partitions of a topic may hold together, for each topic that does not say otherwise
+    /// (`brokerless.memory.max.bytes`). Default: no limit. The same as the broker property
+    /// `brokerless.topic.memory.max.bytes`.
+    pub fn topic_memory_limit(self, bytes: u64) -> Self {
+        self.broker_property("brokerless.topic.memory.max.bytes", bytes.to_string())
+    }
+
+    /// What happens when a memory limit, of the cluster or of a topic, is reached. Default: [`MemoryPolicy::Block`].
+    pub fn memory_policy(mut self, policy: MemoryPolicy) -> Self {
+        self.memory_policy = policy;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -66,6 +96,7 @@ impl ClusterBuilder {
             config.set(name, value)?;
         }
         config.validate()?;
-        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
+        let memory = Memory::new(self.memory_limit, self.memory_policy);
+        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes, memory)
     }
 }

@@ -19,11 +19,12 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+pub use crate::broker::MemoryPolicy;
 pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
@@ -83,13 +84,18 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(config: BrokerConfig, seed: u64, recycled_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: BrokerConfig,
+        seed: u64,
+        recycled_bytes: usize,
+        memory: Arc<Memory>,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
         let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
-        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
+        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
@@ -167,6 +173,11 @@ impl Cluster {
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)
+    }
+
+    /// The memory that the logs hold, and who waits for some to be freed.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        self.inner.broker.replicas.memory()
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
