@@ -71,8 +71,9 @@ pub use types::TopicPartition;
 /// What an [`Admin`] takes and answers.
 pub mod admin {
     pub use crate::client::admin::{
-        ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
-        MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+        ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
+        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
+        TopicListing,
     };
 }
 

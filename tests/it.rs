@@ -6,6 +6,8 @@ mod admin;
 mod cluster;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/group_admin.rs"]
+mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
 #[path = "it/producer.rs"]

@@ -74,7 +74,7 @@ impl Budget {
     }
 
     #[inline]
-    pub(super) fn raw_limit(&self) -> u64 {
+    pub(crate) fn raw_limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
     }
 

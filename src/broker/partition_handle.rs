@@ -7,7 +7,7 @@ use std::task::Poll;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::broker::memory::Budget;
-use crate::broker::{Account, Clock, FetchWaiter, MemoryPolicy, PublishedOffsets, Waiters};
+use crate::broker::{Account, Clock, FetchWaiter, MemoryPolicy, PublishedOffsets, Traffic, TrafficCounts, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
@@ -29,6 +29,27 @@ pub(crate) struct AppendInfo {
     pub(crate) required_offset: Offset,
 }
 
+/// How a replica stands.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionStats {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) size_in_bytes: u64,
+    pub(crate) segments: usize,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    /// `Some` on the leader: how many replicas are in sync.
+    pub(crate) in_sync: Option<usize>,
+    pub(crate) replicas: usize,
+    /// `min.insync.replicas`, as far as there are replicas.
+    pub(crate) min_in_sync: usize,
+    /// There is no leader.
+    pub(crate) is_offline: bool,
+    pub(crate) traffic: TrafficCounts,
+    /// Used bytes and limit of its topic, if that has a limit.
+    pub(crate) topic_memory: Option<(u64, u64)>,
+}
+
 /// One partition's replica on one broker.
 ///
 /// A short lock around the state machine; the offsets are published beside it, so that a reader with nothing to read
@@ -42,6 +63,7 @@ pub(crate) struct PartitionHandle {
     waiters: Waiters,
     /// `None` for internal topics, whose memory is not limited.
     account: Option<Account>,
+    traffic: Traffic,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
@@ -55,6 +77,7 @@ impl PartitionHandle {
             offsets: PublishedOffsets::new(&partition),
             waiters: Waiters::default(),
             account,
+            traffic: Traffic::default(),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -103,7 +126,12 @@ impl PartitionHandle {
                 partition = self.lock()?;
             }
         }
+        let log_end = partition.log_end();
         let outcome = partition.append_as_leader(batch, acks, origin, now_ms);
+        match &outcome {
+            Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
+            Err(_) => self.traffic.on_append_failed(),
+        }
         self.offsets.publish(&partition);
         let freed = self.settle(&mut partition, now_ms);
         drop(partition);
@@ -154,7 +182,13 @@ impl PartitionHandle {
         batches: &mut Vec<RecordBatch>,
     ) -> Result<usize, Error> {
         let partition = self.lock()?;
-        partition.read(position, max_bytes, isolation, batches).map_err(|error| self.error(error.code(), error))
+        let read = partition.read(position, max_bytes, isolation, batches);
+        match &read {
+            Ok(bytes) => self.traffic.on_read(*bytes as u64),
+            Err(_) => self.traffic.on_read_failed(),
+        }
+        drop(partition);
+        read.map_err(|error| self.error(error.code(), error))
     }
 
     /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
@@ -236,6 +270,33 @@ impl PartitionHandle {
         if freed {
             self.on_freed(wakes);
         }
+    }
+
+    /// How it stands; `None` once it is deleted.
+    pub(crate) fn stats(&self) -> Option<PartitionStats> {
+        let topic_memory = self.account.as_ref().and_then(|account| {
+            let budget = account.topic();
+            Some((budget.used(), budget.limit()?))
+        });
+        let partition = self.lock().ok()?;
+        Some(PartitionStats {
+            topic_partition: self.topic_partition.clone(),
+            topic_id: self.topic_id,
+            size_in_bytes: partition.size_in_bytes(),
+            segments: partition.segment_count(),
+            log_start: partition.log_start(),
+            log_end: partition.log_end(),
+            in_sync: partition.in_sync_count(),
+            replicas: partition.replication_factor(),
+            min_in_sync: partition.effective_min_isr(),
+            is_offline: partition.leader().is_none(),
+            traffic: self.traffic.counts(),
+            topic_memory,
+        })
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// When the oldest segment was last appended to, in ms; `None` if it may not be evicted.

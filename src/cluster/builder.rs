@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::broker::{Memory, MemoryPolicy};
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
+use crate::coordinator::group::GroupConfig;
 use crate::error::Result;
 
 /// Sets up a [`Cluster`] before it starts.
@@ -23,6 +24,7 @@ pub struct ClusterBuilder {
     recycled_bytes: usize,
     memory_limit: Option<u64>,
     memory_policy: MemoryPolicy,
+    max_groups: usize,
 }
 
 impl Default for ClusterBuilder {
@@ -33,6 +35,7 @@ impl Default for ClusterBuilder {
             recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
             memory_limit: None,
             memory_policy: MemoryPolicy::default(),
+            max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
         }
     }
 }
@@ -82,6 +85,15 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many groups the cluster may have, counting all that have members or committed offsets. A member that would
+    /// found one more, and a commit that would, is refused with `POLICY_VIOLATION`; groups go when they are deleted, or
+    /// empty and their offsets expired. Requests that found groups at the same moment may exceed the limit by their
+    /// number. Kafka has no such setting. Default 100,000.
+    pub fn max_groups(mut self, groups: usize) -> Self {
+        self.max_groups = groups;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -97,6 +109,7 @@ impl ClusterBuilder {
         }
         config.validate()?;
         let memory = Memory::new(self.memory_limit, self.memory_policy);
-        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes, memory)
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Cluster::start(config, seed, self.recycled_bytes, memory, self.max_groups)
     }
 }

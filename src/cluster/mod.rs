@@ -31,6 +31,7 @@ pub(crate) use crate::coordinator::group;
 use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
+use crate::cluster::metrics::TrafficRates;
 use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::GroupConfig;
@@ -69,6 +70,8 @@ pub(crate) struct ClusterInner {
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
     metrics: Arc<Registry>,
+    traffic_rates: TrafficRates,
+    started_ms: i64,
 }
 
 impl Cluster {
@@ -89,12 +92,14 @@ impl Cluster {
         seed: u64,
         recycled_bytes: usize,
         memory: Arc<Memory>,
+        max_groups: usize,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
-        let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
+        let groups = group_config(&config, max_groups);
+        let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
         let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
@@ -114,6 +119,8 @@ impl Cluster {
             timers_changed,
             closed: AtomicBool::new(false),
             metrics: Registry::new(),
+            traffic_rates: TrafficRates::default(),
+            started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
@@ -329,12 +336,15 @@ impl Drop for ClusterInner {
     }
 }
 
-fn group_config(config: &BrokerConfig) -> GroupConfig {
+fn group_config(config: &BrokerConfig, max_groups: usize) -> GroupConfig {
     GroupConfig {
         initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
         min_session_timeout_ms: config.group_min_session_timeout_ms,
         max_session_timeout_ms: config.group_max_session_timeout_ms,
         max_size: config.group_max_size as usize,
         offset_metadata_max_bytes: config.offset_metadata_max_bytes as usize,
+        offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+        offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+        max_groups,
     }
 }

@@ -28,9 +28,12 @@ mod sampled;
 mod scope;
 mod sensor;
 mod snapshot;
+mod total_rate;
 
 pub use name::MetricName;
+pub(crate) use name::{Tags, tags};
 pub(crate) use registry::{MetricConfig, Registry};
 pub(crate) use scope::{Counter, Scope, Value};
 pub(crate) use sensor::Sensor;
 pub use snapshot::{Metric, MetricKind, Metrics};
+pub(crate) use total_rate::TotalRate;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::metrics::name::{Tags, tags};
 pub(crate) use crate::metrics::sampled::MetricConfig;
 use crate::metrics::scope::{Entries, Scope, ScopeKey};
-use crate::metrics::snapshot::Metrics;
+use crate::metrics::snapshot::{Metric, Metrics};
 
 /// The scopes alive in one cluster.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Registry {
     }
 
     /// Everything that is registered, as of now.
-    pub(crate) fn snapshot(&self, now_ms: i64) -> Metrics {
+    pub(crate) fn collect(&self, now_ms: i64) -> Vec<Metric> {
         let scopes: Vec<_> = self.scopes.lock().values().cloned().collect();
         measure(&scopes, now_ms)
     }
@@ -53,7 +53,7 @@ impl Registry {
     pub(super) fn client_snapshot(&self, client: u64, now_ms: i64) -> Metrics {
         let range = (client, 0)..=(client, u64::MAX);
         let scopes: Vec<_> = self.scopes.lock().range(range).map(|(_, entries)| Arc::clone(entries)).collect();
-        measure(&scopes, now_ms)
+        Metrics::new(now_ms, measure(&scopes, now_ms))
     }
 
     /// Ids begin with 1: 0 is a client's first scope.
@@ -72,17 +72,21 @@ impl Registry {
     }
 }
 
-fn measure(scopes: &[Arc<Entries>], now_ms: i64) -> Metrics {
+fn measure(scopes: &[Arc<Entries>], now_ms: i64) -> Vec<Metric> {
     let mut metrics = Vec::new();
     for scope in scopes {
         scope.measure(now_ms, &mut metrics);
     }
-    Metrics::new(now_ms, metrics)
+    metrics
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn all(registry: &Registry, now_ms: i64) -> Metrics {
+        Metrics::new(now_ms, registry.collect(now_ms))
+    }
 
     fn values(metrics: &Metrics) -> Vec<(String, f64)> {
         metrics.iter().map(|metric| (metric.name().to_string(), metric.value())).collect()
@@ -104,7 +108,7 @@ mod tests {
         assert_eq!(values(&a.metrics(0)), of_a);
         assert_eq!(values(&topic.metrics(0)), of_a);
         assert_eq!(values(&b.metrics(0)), [("producer-metrics:record-error-total{client-id=b}".to_owned(), 4.0)]);
-        assert_eq!(registry.snapshot(0).len(), 3);
+        assert_eq!(all(&registry, 0).len(), 3);
     }
 
     #[test]
@@ -120,9 +124,9 @@ mod tests {
                 [("g:now{client-id=a}".into(), 7.0), ("h:c{client-id=a,topic=t}".into(), 0.0)]
             );
             drop(child);
-            assert_eq!(registry.snapshot(7).len(), 1);
+            assert_eq!(all(&registry, 7).len(), 1);
         }
-        assert!(registry.snapshot(7).is_empty());
+        assert!(all(&registry, 7).is_empty());
         assert!(registry.scopes.lock().is_empty());
     }
 
@@ -138,7 +142,7 @@ mod tests {
         let second = client("g", "a");
         let _third = client("g", "a");
         let _other = client("h", "a");
-        let names = || values(&registry.snapshot(0)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names = || values(&all(&registry, 0)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let numbered =
             ["g:c{client-id=a}", "g:c{client-id=a,instance=2}", "g:c{client-id=a,instance=3}", "h:c{client-id=a}"];
         assert_eq!(names(), numbered);

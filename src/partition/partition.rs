@@ -146,6 +146,21 @@ impl Partition {
         self.log.size_in_bytes()
     }
 
+    /// How many segments the log has.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
+    /// How many brokers hold a replica.
+    pub(crate) fn replication_factor(&self) -> usize {
+        self.replication_factor
+    }
+
+    /// How many replicas are in sync, as far as this broker leads.
+    pub(crate) fn in_sync_count(&self) -> Option<usize> {
+        Some(self.leader_state().ok()?.isr.committed().len())
+    }
+
     /// The topic's settings have changed.
     pub(crate) fn update_config(&mut self, config: Arc<LogConfig>) {
         self.log.update_config(config);

@@ -25,6 +25,8 @@ impl ClassicGroup {
             assert!(session(&member.id) || member.has_satisfied_heartbeat(), "{} cannot expire: {self:?}", member.id);
             assert!(member.awaiting_join.is_none() || self.state == GroupState::PreparingRebalance, "{self:?}");
             assert!(member.awaiting_sync.is_none() || self.state == GroupState::CompletingRebalance, "{self:?}");
+            let is_settled = matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable);
+            assert!(member.watching.is_none() || is_settled, "a watch missed the rebalance: {self:?}");
             assert_eq!(
                 member.instance_id.as_ref().map(|instance_id| &self.static_members[instance_id]),
                 member.is_static().then_some(&member.id)

@@ -35,7 +35,7 @@ impl Harness {
 
     pub(super) fn with_config(config: GroupConfig) -> Self {
         Self {
-            shard: GroupShard::new(config, SEED),
+            shard: GroupShard::new(config, SEED, GroupCount::default()),
             log: Vec::new(),
             now_ms: 1_700_000_000_000,
             fail_next: None,
@@ -47,7 +47,7 @@ impl Harness {
 
     /// A shard that has replayed this one's log and nothing else.
     pub(super) fn rebuilt(&self) -> GroupShard {
-        let mut shard = GroupShard::new(self.shard.environment.config.clone(), SEED);
+        let mut shard = GroupShard::new(self.shard.environment.config.clone(), SEED, GroupCount::default());
         for (offset, record) in self.log.iter().enumerate() {
             shard.replay(offset as i64, &record.key, record.value.as_deref()).unwrap();
         }
@@ -94,6 +94,11 @@ impl Harness {
             assert!(self.waiting.remove(&token), "token {token} is answered twice, or was never given: {reply:?}");
             self.replies.insert(token, reply);
         }
+    }
+
+    /// The next deadline that a group has set; the shard's own look for expired offsets aside.
+    pub(super) fn group_deadline(&self) -> Option<i64> {
+        self.shard.environment.timers.next_deadline()
     }
 
     /// Moves time on, stopping at every deadline.

@@ -318,7 +318,7 @@ impl Model {
         self.harness.fail_next = None;
         self.harness.advance(3_600_000);
         assert_eq!(self.harness.waiting(), self.cancelled, "requests were never answered");
-        assert_eq!(self.harness.shard.poll_timeout(), None);
+        assert_eq!(self.harness.group_deadline(), None);
         assert!(self.harness.shard.list().iter().all(|group| group.state == "Empty"));
     }
 }
