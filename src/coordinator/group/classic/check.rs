@@ -21,6 +21,10 @@ impl ClassicGroup {
             Some(leader) => assert!(self.members.contains_key(leader), "a stranger leads: {self:?}"),
             None => assert!(self.members.is_empty(), "nobody leads: {self:?}"),
         }
+        if let Some(first) = self.members.values().next() {
+            let is_common = |name: &str| self.members.values().all(|member| member.supports(name));
+            assert!(first.protocols.iter().any(|(name, _)| is_common(name)), "nothing to agree on: {self:?}");
+        }
         for member in self.members.values() {
             assert!(session(&member.id) || member.has_satisfied_heartbeat(), "{} cannot expire: {self:?}", member.id);
             assert!(member.awaiting_join.is_none() || self.state == GroupState::PreparingRebalance, "{self:?}");

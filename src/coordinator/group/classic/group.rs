@@ -257,8 +257,16 @@ impl ClassicGroup {
         if self.state == GroupState::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.members.values().all(|member| member.supports(name)))
+        if self.protocol_type.as_deref() != Some(protocol_type) {
+            return false;
+        }
+        // There is a protocol that all members support, so whoever supports what one of them does supports that one.
+        let is_alike = |member: &Member| {
+            let names = member.protocols.iter().map(|(name, _)| name);
+            names.eq(protocols.iter().map(|(name, _)| name))
+        };
+        self.members.values().next().is_some_and(is_alike)
+            || protocols.iter().any(|(name, _)| self.members.values().all(|member| member.supports(name)))
     }
 
     /// Drops the JoinGroup that waits under this token, if there is one: nobody is there to read the answer. The member

@@ -43,6 +43,10 @@ impl ClassicGroup {
     /// Whether the next generation may include this member. One that waits already, or belongs to the present
     /// generation while no rebalance is under way, keeps its place.
     fn has_room_for(&self, member_id: &str, max_size: usize) -> bool {
+        // Counting who has joined takes a look at every member: not for each of those who join one after another.
+        if self.members.len() < max_size {
+            return true;
+        }
         let member = self.members.get(member_id);
         match self.state {
             GroupState::Empty | GroupState::Dead => true,

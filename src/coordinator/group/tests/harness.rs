@@ -147,18 +147,19 @@ impl Harness {
 
     pub(super) fn heartbeat(&mut self, member: &Joined) -> ErrorCode {
         let token = self.token();
-        let request = HeartbeatRequest {
-            group_id: member.group_id.clone(),
-            generation_id: member.generation_id,
-            member_id: member.member_id.clone(),
-            group_instance_id: member.instance_id.clone(),
-        };
-        let outcome = self.shard.handle_heartbeat(self.now_ms, token, request);
+        let outcome = self.shard.handle_heartbeat(self.now_ms, token, member.heartbeat_request());
         self.settle(outcome);
         match self.take(token) {
             Some(Reply::Heartbeat(error)) => error,
             reply => panic!("a heartbeat is answered {reply:?}"),
         }
+    }
+
+    pub(super) fn watch(&mut self, member: &Joined) -> Token {
+        let token = self.token();
+        let outcome = self.shard.handle_watch(self.now_ms, token, &member.heartbeat_request());
+        self.settle(outcome);
+        token
     }
 
     pub(super) fn leave(&mut self, group_id: &str, members: &[(&str, Option<&str>)]) -> LeaveGroupResponse {
@@ -179,13 +180,23 @@ impl Harness {
 
     /// Commits one offset.
     pub(super) fn commit(&mut self, member: &Joined, partition: i32, committed: OffsetAndMetadata) -> ErrorCode {
+        self.commit_to(member, "t", partition, committed)
+    }
+
+    pub(super) fn commit_to(
+        &mut self,
+        member: &Joined,
+        topic: &str,
+        partition: i32,
+        committed: OffsetAndMetadata,
+    ) -> ErrorCode {
         let token = self.token();
         let request = OffsetCommitRequest {
             group_id: member.group_id.clone(),
             generation_id: member.generation_id,
             member_id: member.member_id.clone(),
             group_instance_id: member.instance_id.clone(),
-            offsets: vec![(TopicPartition::new("t", partition), committed)],
+            offsets: vec![(TopicPartition::new(topic, partition), committed)],
         };
         let outcome = self.shard.handle_offset_commit(self.now_ms, token, request);
         self.settle(outcome);
@@ -207,6 +218,34 @@ impl Harness {
             Some(Reply::DeleteGroup(error)) => error,
             reply => panic!("a delete is answered {reply:?}"),
         }
+    }
+
+    /// The error of the whole request, or one for each partition.
+    pub(super) fn delete_offsets(
+        &mut self,
+        group_id: &str,
+        partitions: &[(&str, i32)],
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let token = self.token();
+        let partitions: Vec<TopicPartition> = partitions.iter().map(|partition| (*partition).into()).collect();
+        let request = OffsetDeleteRequest { group_id: group_id.into(), partitions: partitions.clone() };
+        let outcome = self.shard.handle_offset_delete(self.now_ms, token, request);
+        self.settle(outcome);
+        match self.take(token) {
+            Some(Reply::OffsetDelete(response)) if response.error.is_none() => {
+                let (answered, codes): (Vec<_>, Vec<_>) = response.partitions.into_iter().unzip();
+                assert_eq!(answered, partitions);
+                Ok(codes)
+            }
+            Some(Reply::OffsetDelete(response)) => Err(response.error),
+            reply => panic!("a deletion of offsets is answered {reply:?}"),
+        }
+    }
+
+    /// Puts a record into the log that no handler asked for.
+    pub(super) fn append(&mut self, record: CoordinatorRecord) {
+        self.shard.replay(self.log.len() as i64, &record.key, record.value.as_deref()).unwrap();
+        self.log.push(record);
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
@@ -322,6 +361,15 @@ impl Joined {
 
     pub(super) fn is_leader(&self) -> bool {
         self.response.leader == self.member_id
+    }
+
+    pub(super) fn heartbeat_request(&self) -> HeartbeatRequest {
+        HeartbeatRequest {
+            group_id: self.group_id.clone(),
+            generation_id: self.generation_id,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.instance_id.clone(),
+        }
     }
 
     /// The leader gives everybody its own member id as assignment.
