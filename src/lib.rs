@@ -52,6 +52,7 @@ pub mod error;
 pub mod fuzzing;
 mod log;
 pub mod manual;
+pub mod metrics;
 mod partition;
 pub mod record;
 pub mod types;
@@ -63,7 +64,7 @@ pub use client::consumer::{
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
-pub use cluster::{Cluster, ClusterBuilder};
+pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;

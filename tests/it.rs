@@ -12,5 +12,9 @@ mod consumer;
 mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/producer.rs"]
 mod producer;

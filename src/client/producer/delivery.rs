@@ -3,16 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-use parking_lot::Mutex;
 
 use crate::client::producer::RecordMetadata;
 use crate::client::producer::timestamps::Timestamps;
 use crate::cluster::AppendInfo;
 use crate::error::{Error, Result};
 use crate::types::{NO_OFFSET, Offset, TopicPartition};
+use crate::util::sync::{Mutex, OnceLock};
 
 /// Resolves once the record was acknowledged, or has failed for good.
 ///

@@ -70,7 +70,7 @@ impl Drop for Handle {
 impl Producer {
     /// A producer on this cluster.
     pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self> {
-        let driver = Driver::new(cluster.clock().now());
+        let driver = Driver::new(cluster.clock().now(), Arc::clone(cluster.memory()));
         let shared = Arc::new(Shared::new(cluster, config.settings()?, Arc::clone(&driver)));
         // It ends by itself once the last handle is gone.
         let _task = shared.cluster.spawn(driver.run(Arc::downgrade(&shared)))?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 
 use crate::client::producer::batch::OpenBatch;
@@ -21,6 +20,7 @@ use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
 use crate::util::coarse_time;
 use crate::util::murmur2::partition_for_key;
+use crate::util::sync::MutexGuard;
 
 /// Everything that the handles of one producer share.
 #[derive(Debug)]
