@@ -52,6 +52,7 @@ pub mod fuzzing;
 mod log;
 pub mod manual;
 mod partition;
+pub mod processing;
 pub mod record;
 pub mod types;
 mod util;

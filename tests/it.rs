@@ -8,5 +8,7 @@ mod cluster;
 mod consumer;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/processing.rs"]
+mod processing;
 #[path = "it/producer.rs"]
 mod producer;
