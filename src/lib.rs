@@ -54,6 +54,7 @@ mod log;
 pub mod manual;
 pub mod metrics;
 mod partition;
+pub mod processing;
 pub mod record;
 pub mod types;
 mod util;

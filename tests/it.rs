@@ -16,5 +16,7 @@ mod groups;
 mod memory;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/processing.rs"]
+mod processing;
 #[path = "it/producer.rs"]
 mod producer;
