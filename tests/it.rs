@@ -10,3 +10,5 @@ mod consumer;
 mod groups;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/typed.rs"]
+mod typed;
