@@ -56,6 +56,7 @@ pub mod metrics;
 mod partition;
 pub mod processing;
 pub mod record;
+pub mod typed;
 pub mod types;
 mod util;
 

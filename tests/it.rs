@@ -20,3 +20,5 @@ mod metrics;
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/typed.rs"]
+mod typed;
