@@ -243,6 +243,12 @@ impl GroupCoordinator {
         groups
     }
 
+    /// How many offsets are committed, over all groups and partitions.
+    pub(crate) fn num_offsets(&self) -> usize {
+        let shards = self.shards.read().clone();
+        shards.iter().map(|shard| shard.state.lock().machine.num_offsets()).sum()
+    }
+
     /// `None` while the offsets topic is not loaded.
     pub(crate) fn describe_group(&self, group_id: &str) -> Option<DescribedGroup> {
         Some(self.shard(group_id)?.state.lock().machine.describe(group_id))

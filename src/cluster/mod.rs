@@ -8,6 +8,7 @@ mod builder;
 mod driver;
 mod group_ops;
 mod metadata;
+mod metrics;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,21 +19,24 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+pub use crate::broker::MemoryPolicy;
 pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
 use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
+use crate::cluster::metrics::TrafficRates;
 use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::GroupConfig;
 use crate::error::{Error, ErrorCode};
+use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
 use crate::util::wake_list::WakeList;
@@ -65,6 +69,9 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    metrics: Arc<Registry>,
+    traffic_rates: TrafficRates,
+    started_ms: i64,
 }
 
 impl Cluster {
@@ -84,6 +91,7 @@ impl Cluster {
         config: BrokerConfig,
         seed: u64,
         recycled_bytes: usize,
+        memory: Arc<Memory>,
         max_groups: usize,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
@@ -92,7 +100,7 @@ impl Cluster {
         let timers_changed = Arc::new(Notify::new());
         let groups = group_config(&config, max_groups);
         let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
-        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
+        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
@@ -110,6 +118,9 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            metrics: Registry::new(),
+            traffic_rates: TrafficRates::default(),
+            started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
@@ -169,6 +180,11 @@ impl Cluster {
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)
+    }
+
+    /// The memory that the logs hold, and who waits for some to be freed.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        self.inner.broker.replicas.memory()
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::LogConfig;
 use crate::config::property::{check_range, invalid, parse_bool, parse_i16, parse_i32, parse_i64};
 use crate::config::topic_property::{self, TopicProperty};
-use crate::config::{LogConfig, property};
 use crate::error::{Error, Result};
 
 /// A broker's settings, in Kafka's names and with Kafka's defaults.
@@ -103,9 +103,6 @@ impl BrokerConfig {
             .ok_or_else(|| Error::config(format!("Unknown configuration '{name}'.")))?;
         let mut candidate = self.log_config.clone();
         (property.apply)(&mut candidate, name, &synonym.convert(value)?)?;
-        if candidate.cleanup_policy.compact {
-            return Err(property::not_built(name, value));
-        }
         if candidate.retention_ms == Some(0) {
             // Kafka allows 0 for a topic, but not as the broker's default.
             return Err(invalid(name, value, "log.retention.ms must be unlimited (-1) or, equal or greater than 1"));
@@ -222,7 +219,7 @@ mod tests {
             "Invalid value 0 for configuration log.retention.ms: \
              log.retention.ms must be unlimited (-1) or, equal or greater than 1"
         );
-        assert!(refusal("log.cleanup.policy", "compact").contains("has not built"));
+        assert!(with(&[("log.cleanup.policy", "compact")]).log_config().cleanup_policy.compact);
         assert!(refusal("unclean.leader.election.enable", "true").contains("has not built"));
     }
 

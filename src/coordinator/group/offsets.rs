@@ -32,6 +32,11 @@ impl Offsets {
         self.by_group.get(group_id).into_iter().flatten()
     }
 
+    /// How many offsets there are, over all groups.
+    pub(super) fn len(&self) -> usize {
+        self.by_group.values().map(BTreeMap::len).sum()
+    }
+
     /// For how many partitions the group has committed.
     pub(super) fn count(&self, group_id: &str) -> usize {
         self.by_group.get(group_id).map_or(0, BTreeMap::len)

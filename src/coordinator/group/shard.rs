@@ -56,6 +56,11 @@ impl GroupShard {
         self.groups.values().map(ClassicGroup::list).collect()
     }
 
+    /// How many offsets are committed, over all groups and partitions.
+    pub(crate) fn num_offsets(&self) -> usize {
+        self.offsets.len()
+    }
+
     /// The group's members; `GROUP_ID_NOT_FOUND` and state `Dead` if there is no such group (KIP-1043).
     pub(crate) fn describe(&self, group_id: &str) -> DescribedGroup {
         self.groups.get(group_id).map_or_else(
