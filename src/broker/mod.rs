@@ -1,7 +1,8 @@
 //! A broker: handles on its replicas, the coordinators that it hosts, the clock. Async from here up.
 //!
-//! Lock order: a coordinator shard, then one `Partition`. Nothing is awaited and nobody is woken under either.
+//! Lock order: a coordinator shard or the cleaner, then one `Partition`. Nothing is awaited and nobody is woken under either.
 
+mod cleaner;
 pub(crate) mod clock;
 mod group_coordinator;
 mod partition_handle;
@@ -9,6 +10,7 @@ mod published_offsets;
 mod replica_manager;
 mod waiters;
 
+pub(crate) use cleaner::Cleaner;
 pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
 pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
@@ -18,10 +20,11 @@ pub(crate) use waiters::{FetchWaiter, Waiters};
 
 use crate::types::BrokerId;
 
-/// One broker: the replicas that live on it and the groups that it coordinates.
+/// One broker: the replicas that live on it, what compacts them, and the groups that it coordinates.
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) id: BrokerId,
     pub(crate) replicas: ReplicaManager,
+    pub(crate) cleaner: Cleaner,
     pub(crate) groups: GroupCoordinator,
 }
