@@ -34,6 +34,8 @@ struct State {
 struct Run {
     partition: Arc<PartitionHandle>,
     compaction: Compaction,
+    /// The log has its new segments, or will not get any: the old batches are being freed.
+    is_over: bool,
 }
 
 impl Cleaner {
@@ -90,17 +92,21 @@ impl Cleaner {
         let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
         let limits = CompactionLimits { dedupe_buffer_size: self.config.dedupe_buffer_size, hash_seed: self.hash_seed };
         let compaction = partition.begin_compaction(limits).ok().flatten()?;
-        Some(Run { partition, compaction })
+        Some(Run { partition, compaction, is_over: false })
     }
 
     /// Goes on with a log; `None` once it is done with.
     fn go_on(&self, mut run: Run) -> Option<Run> {
+        if run.is_over {
+            return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
+        }
         match run.compaction.run(Self::PIECE_BYTES) {
             Ok(false) => return Some(run),
             // If the log was truncated, or deleted, there is nothing to add.
             Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction)),
             Err(_) => run.partition.give_up_compaction(),
         }
-        None
+        run.is_over = true;
+        Some(run)
     }
 }

@@ -100,14 +100,14 @@ impl<D> Segment<D> {
         if self.first_timestamp > 0 { self.first_timestamp } else { self.created_ms }
     }
 
-    /// When a batch was last appended.
-    pub(crate) fn last_modified_ms(&self) -> i64 {
-        self.last_modified_ms
-    }
-
     /// What time retention counts from: the largest timestamp, or for records without any the last append.
     pub(crate) fn largest_timestamp(&self) -> i64 {
         if self.max_timestamp >= 0 { self.max_timestamp } else { self.last_modified_ms }
+    }
+
+    /// When the last batch was appended; of an empty segment, when it was made.
+    pub(crate) fn last_modified_ms(&self) -> i64 {
+        self.last_modified_ms
     }
 
     pub(crate) fn transactions(&self) -> &TxnIndex {

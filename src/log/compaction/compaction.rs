@@ -78,6 +78,21 @@ impl<S: SegmentStore> Compaction<S> {
         Ok(self.progress.phase == Phase::Done)
     }
 
+    /// Frees about so many bytes of what the log holds no longer. True once that is all: the batches of a segment of
+    /// gigabytes are many, and whoever drops them has other things to do.
+    pub(crate) fn release(&mut self, budget: usize) -> Result<bool, LogError> {
+        let storage = LogError::storage(&self.topic_partition);
+        self.progress.cleaned.clear();
+        if !self.scratch.reclaim_some(budget).map_err(&storage)? {
+            return Ok(false);
+        }
+        if let Some(source) = self.sources.pop() {
+            self.scratch.delete(source.batches).map_err(&storage)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// The segments that the new ones replace.
     pub(super) fn rewritten(&self) -> &[Source<S::Segment>] {
         &self.sources[..self.sources.partition_point(|source| source.base_offset < self.filter.end)]

@@ -13,7 +13,7 @@ impl<S: SegmentStore> Log<S> {
     /// What retention has deleted meanwhile stays deleted. The log keeps up to one segment more than it needs then, of
     /// which nothing below the log start is readable, and which goes as any other does.
     ///
-    /// The old batches are still held by `compaction`, to be dropped without the log.
+    /// The old batches are still held by `compaction`, to be freed without the log: see [`Compaction::release`].
     pub(crate) fn finish_compaction(&mut self, compaction: &mut Compaction<S>) -> Result<bool, LogError> {
         if compaction.truncations != self.truncations {
             return Ok(false);

@@ -164,6 +164,11 @@ impl SegmentStore for MemoryStore {
         Ok(())
     }
 
+    fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool> {
+        self.free_some(bytes);
+        Ok(self.dead.is_none())
+    }
+
     fn share(&mut self, segment: &mut MemorySegment) -> io::Result<MemorySegment> {
         if let MemorySegment::Own(batches) = segment {
             *segment = MemorySegment::Shared(Arc::new(std::mem::take(batches)));

@@ -55,6 +55,9 @@ pub(crate) trait SegmentStore: fmt::Debug + Sized {
 
     /// Frees all that deleted segments still hold.
     fn reclaim(&mut self) -> io::Result<()>;
+
+    /// Frees about so many bytes of that. True once nothing is left.
+    fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool>;
 }
 
 #[cfg(test)]
@@ -94,6 +97,9 @@ mod tests {
         }
         fn delete(&mut self, segment: Self::Segment) -> io::Result<()> {
             self.0.delete(segment)
+        }
+        fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool> {
+            self.0.reclaim_some(bytes)
         }
         fn share(&mut self, segment: &mut Self::Segment) -> io::Result<Self::Segment> {
             self.0.share(segment)
