@@ -1,7 +1,8 @@
 //! A broker: handles on its replicas, the coordinators that it hosts, the clock. Async from here up.
 //!
-//! Lock order: a coordinator shard, then one `Partition`. Nothing is awaited and nobody is woken under either.
+//! Lock order: a coordinator shard or the cleaner, then one `Partition`. Nothing is awaited and nobody is woken under either.
 
+mod cleaner;
 pub(crate) mod clock;
 mod evict;
 mod group_coordinator;
@@ -12,6 +13,7 @@ mod replica_manager;
 mod traffic;
 mod waiters;
 
+pub(crate) use cleaner::Cleaner;
 pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
 pub use memory::MemoryPolicy;
@@ -24,10 +26,11 @@ pub(crate) use waiters::{FetchWaiter, Waiters};
 
 use crate::types::BrokerId;
 
-/// One broker: the replicas that live on it and the groups that it coordinates.
+/// One broker: the replicas that live on it, what compacts them, and the groups that it coordinates.
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) id: BrokerId,
     pub(crate) replicas: ReplicaManager,
+    pub(crate) cleaner: Cleaner,
     pub(crate) groups: GroupCoordinator,
 }

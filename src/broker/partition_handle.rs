@@ -10,7 +10,7 @@ use crate::broker::memory::Budget;
 use crate::broker::{Account, Clock, FetchWaiter, MemoryPolicy, PublishedOffsets, Traffic, TrafficCounts, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::AppendOrigin;
+use crate::log::{AppendOrigin, Compaction, CompactionLimits};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -238,6 +238,43 @@ impl PartitionHandle {
         drop(self.change_and_wake(|partition| {
             partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
         }));
+    }
+
+    /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
+    pub(crate) fn compaction_need(&self) -> Result<Option<f64>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut partition = self.lock()?;
+        partition.compaction_need(now_ms).map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Begins to compact the log. The lock is held for as long as it takes to look at each segment, not at what is in it.
+    pub(crate) fn begin_compaction(&self, limits: CompactionLimits) -> Result<Option<Compaction>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut partition = self.lock()?;
+        partition.begin_compaction(limits, now_ms).map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. No offset changes, so
+    /// nobody is woken.
+    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction) -> Result<bool, Error> {
+        let now_ms = self.clock.now_ms();
+        let (result, freed) = {
+            let mut partition = self.lock()?;
+            (partition.finish_compaction(compaction), self.settle(&mut partition, now_ms))
+        };
+        if freed {
+            let mut wakes = WakeList::new();
+            self.on_freed(&mut wakes);
+            wakes.wake_all();
+        }
+        result.map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Takes the log out of compaction: a batch in it cannot be read.
+    pub(crate) fn give_up_compaction(&self) {
+        if let Ok(mut partition) = self.lock() {
+            partition.give_up_compaction();
+        }
     }
 
     /// Takes over what the controller decided about this partition. The wake-ups are the caller's, who holds the
