@@ -53,6 +53,7 @@ mod log;
 pub mod manual;
 mod partition;
 pub mod record;
+mod table_view;
 pub mod typed;
 pub mod types;
 mod util;
@@ -66,6 +67,7 @@ pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, R
 pub use cluster::{Cluster, ClusterBuilder};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
@@ -86,6 +88,11 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

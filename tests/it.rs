@@ -10,5 +10,7 @@ mod consumer;
 mod groups;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/table_view.rs"]
+mod table_view;
 #[path = "it/typed.rs"]
 mod typed;
