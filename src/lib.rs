@@ -53,6 +53,7 @@ mod log;
 pub mod manual;
 mod partition;
 pub mod record;
+pub mod request_reply;
 mod table_view;
 pub mod typed;
 pub mod types;

@@ -10,6 +10,8 @@ mod consumer;
 mod groups;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
 #[path = "it/table_view.rs"]
 mod table_view;
 #[path = "it/typed.rs"]
