@@ -98,6 +98,16 @@ pub(crate) fn check_compaction_lag(value: impl Fn(&TopicProperty) -> Option<Stri
 
 /// In the order in which they are applied: `internal.segment.bytes` after `segment.bytes`, which it overrides.
 pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
+    // Ours, not Kafka's: what its partitions may hold together. See the manual's page on limits.
+    property(
+        "brokerless.memory.max.bytes",
+        &[same("brokerless.topic.memory.max.bytes")],
+        "-1",
+        |config, name, text| {
+            config.memory_max_bytes = u64::try_from(parse_i64(name, text, -1..)?).ok();
+            Ok(())
+        },
+    ),
     property("cleanup.policy", &[same("log.cleanup.policy")], "delete", cleanup_policy),
     property("compression.type", &[same("compression.type")], "producer", compression_type),
     property("compression.gzip.level", &[same("compression.gzip.level")], "-1", gzip_level),
