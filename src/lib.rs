@@ -56,6 +56,8 @@ pub mod metrics;
 mod partition;
 pub mod processing;
 pub mod record;
+pub mod request_reply;
+mod table_view;
 pub mod typed;
 pub mod types;
 mod util;
@@ -69,6 +71,7 @@ pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, R
 pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
@@ -90,6 +93,11 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

@@ -20,5 +20,9 @@ mod metrics;
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
 #[path = "it/typed.rs"]
 mod typed;

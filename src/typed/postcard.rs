@@ -15,7 +15,7 @@ pub struct Postcard;
 impl<T: Serialize + ?Sized> Serializer<T> for Postcard {
     #[inline]
     fn serialize(&self, value: &T, _: &mut SerializeContext<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        postcard::to_extend(value, &mut *out)?;
+        *out = postcard::to_extend(value, std::mem::take(out))?;
         Ok(())
     }
 }
