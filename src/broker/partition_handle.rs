@@ -215,6 +215,11 @@ impl PartitionHandle {
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
+    /// The log start and its leader epoch: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> Result<(Offset, Option<LeaderEpoch>), Error> {
+        Ok(self.lock()?.earliest())
+    }
+
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
     pub(crate) fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;

@@ -157,6 +157,11 @@ impl<S: SegmentStore> Log<S> {
         self.epochs.assign(epoch, self.log_end);
     }
 
+    /// The epoch of the record at the log start, or of the next one to come there.
+    pub(crate) fn earliest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.earliest(self.log_start)
+    }
+
     /// OffsetForLeaderEpoch (KIP-101): the largest known epoch up to `epoch`, and the offset behind its last record.
     pub(crate) fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.epochs.end_offset_for(epoch, self.log_end)

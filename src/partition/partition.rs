@@ -263,6 +263,11 @@ impl Partition {
         self.or_not_available(found, epoch_start)
     }
 
+    /// The log start, and the epoch of the record there or of the next one to come: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> (Offset, Option<LeaderEpoch>) {
+        (self.log.log_start(), self.log.earliest_epoch())
+    }
+
     /// The visible record with the largest timestamp, the first of equals: ListOffsets -3. Errors as with
     /// [`Partition::offset_for_timestamp`].
     pub(crate) fn max_timestamp(
