@@ -39,6 +39,7 @@
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 
+pub mod blocking;
 mod broker;
 mod client;
 mod cluster;
@@ -51,9 +52,11 @@ pub mod error;
 pub mod fuzzing;
 mod log;
 pub mod manual;
+pub mod metrics;
 mod partition;
 pub mod processing;
 pub mod record;
+pub mod typed;
 pub mod types;
 mod util;
 
@@ -63,7 +66,7 @@ pub use client::consumer::{
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
-pub use cluster::{Cluster, ClusterBuilder};
+pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
 pub use types::TopicPartition;
@@ -71,8 +74,9 @@ pub use types::TopicPartition;
 /// What an [`Admin`] takes and answers.
 pub mod admin {
     pub use crate::client::admin::{
-        ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
-        MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+        ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
+        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
+        TopicListing,
     };
 }
 

@@ -2,13 +2,23 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/blocking.rs"]
+mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/group_admin.rs"]
+mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/processing.rs"]
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/typed.rs"]
+mod typed;

@@ -3,17 +3,23 @@
 //! Lock order: a coordinator shard, then one `Partition`. Nothing is awaited and nobody is woken under either.
 
 pub(crate) mod clock;
+mod evict;
 mod group_coordinator;
+mod memory;
 mod partition_handle;
 mod published_offsets;
 mod replica_manager;
+mod traffic;
 mod waiters;
 
 pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
-pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
+pub use memory::MemoryPolicy;
+pub(crate) use memory::{Account, Memory};
+pub(crate) use partition_handle::{AppendInfo, PartitionHandle, PartitionStats};
 pub(crate) use published_offsets::PublishedOffsets;
 pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};
+pub(crate) use traffic::{Traffic, TrafficCounts};
 pub(crate) use waiters::{FetchWaiter, Waiters};
 
 use crate::types::BrokerId;

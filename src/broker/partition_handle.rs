@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::broker::{Clock, FetchWaiter, PublishedOffsets, Waiters};
+use crate::broker::memory::Budget;
+use crate::broker::{Account, Clock, FetchWaiter, MemoryPolicy, PublishedOffsets, Traffic, TrafficCounts, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
@@ -28,6 +29,27 @@ pub(crate) struct AppendInfo {
     pub(crate) required_offset: Offset,
 }
 
+/// How a replica stands.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionStats {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    pub(crate) size_in_bytes: u64,
+    pub(crate) segments: usize,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    /// `Some` on the leader: how many replicas are in sync.
+    pub(crate) in_sync: Option<usize>,
+    pub(crate) replicas: usize,
+    /// `min.insync.replicas`, as far as there are replicas.
+    pub(crate) min_in_sync: usize,
+    /// There is no leader.
+    pub(crate) is_offline: bool,
+    pub(crate) traffic: TrafficCounts,
+    /// Used bytes and limit of its topic, if that has a limit.
+    pub(crate) topic_memory: Option<(u64, u64)>,
+}
+
 /// One partition's replica on one broker.
 ///
 /// A short lock around the state machine; the offsets are published beside it, so that a reader with nothing to read
@@ -39,18 +61,23 @@ pub(crate) struct PartitionHandle {
     clock: Clock,
     offsets: PublishedOffsets,
     waiters: Waiters,
+    /// `None` for internal topics, whose memory is not limited.
+    account: Option<Account>,
+    traffic: Traffic,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
 
 impl PartitionHandle {
-    pub(crate) fn new(partition: Partition, clock: Clock) -> Self {
+    pub(crate) fn new(partition: Partition, clock: Clock, account: Option<Account>) -> Self {
         Self {
             topic_partition: partition.topic_partition().clone(),
             topic_id: partition.topic_id(),
             clock,
             offsets: PublishedOffsets::new(&partition),
             waiters: Waiters::default(),
+            account,
+            traffic: Traffic::default(),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -61,6 +88,10 @@ impl PartitionHandle {
 
     pub(crate) fn topic_id(&self) -> TopicId {
         self.topic_id
+    }
+
+    pub(crate) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     #[inline]
@@ -85,14 +116,29 @@ impl PartitionHandle {
         wakes: &mut WakeList,
     ) -> Result<AppendInfo, Error> {
         let now_ms = self.clock.now_ms();
-        let outcome = {
-            let mut partition = self.lock()?;
-            let outcome = partition
-                .append_as_leader(batch, acks, origin, now_ms)
-                .map_err(|error| self.error(error.code(), error))?;
-            self.offsets.publish(&partition);
-            outcome
-        };
+        let (mut partition, bytes) = (self.lock()?, batch.size_in_bytes() as u64);
+        if let Some(account) = &self.account {
+            let mut attempts = 0;
+            while let Err(full) = account.reserve(bytes) {
+                drop(partition);
+                attempts += 1;
+                self.make_room(account, &full, bytes, attempts, wakes)?;
+                partition = self.lock()?;
+            }
+        }
+        let log_end = partition.log_end();
+        let outcome = partition.append_as_leader(batch, acks, origin, now_ms);
+        match &outcome {
+            Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
+            Err(_) => self.traffic.on_append_failed(),
+        }
+        self.offsets.publish(&partition);
+        let freed = self.settle(&mut partition, now_ms);
+        drop(partition);
+        if freed {
+            self.on_freed(wakes);
+        }
+        let outcome = outcome.map_err(|error| self.error(error.code(), error))?;
         if outcome.high_watermark_advanced {
             self.waiters.drain(wakes);
         }
@@ -136,7 +182,13 @@ impl PartitionHandle {
         batches: &mut Vec<RecordBatch>,
     ) -> Result<usize, Error> {
         let partition = self.lock()?;
-        partition.read(position, max_bytes, isolation, batches).map_err(|error| self.error(error.code(), error))
+        let read = partition.read(position, max_bytes, isolation, batches);
+        match &read {
+            Ok(bytes) => self.traffic.on_read(*bytes as u64),
+            Err(_) => self.traffic.on_read_failed(),
+        }
+        drop(partition);
+        read.map_err(|error| self.error(error.code(), error))
     }
 
     /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
@@ -198,6 +250,9 @@ impl PartitionHandle {
     ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
         self.change(wakes, |partition| {
+            if let Some(account) = &self.account {
+                account.set_topic_limit(config.memory_max_bytes);
+            }
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
@@ -206,9 +261,116 @@ impl PartitionHandle {
 
     /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.
     pub(crate) fn delete(&self, wakes: &mut WakeList) {
-        let partition = self.state.lock().take();
+        let (partition, freed) = {
+            let mut state = self.state.lock();
+            (state.take(), self.account.as_ref().is_some_and(|account| account.settle(0)))
+        };
         self.waiters.drain(wakes);
         drop(partition);
+        if freed {
+            self.on_freed(wakes);
+        }
+    }
+
+    /// How it stands; `None` once it is deleted.
+    pub(crate) fn stats(&self) -> Option<PartitionStats> {
+        let topic_memory = self.account.as_ref().and_then(|account| {
+            let budget = account.topic();
+            Some((budget.used(), budget.limit()?))
+        });
+        let partition = self.lock().ok()?;
+        Some(PartitionStats {
+            topic_partition: self.topic_partition.clone(),
+            topic_id: self.topic_id,
+            size_in_bytes: partition.size_in_bytes(),
+            segments: partition.segment_count(),
+            log_start: partition.log_start(),
+            log_end: partition.log_end(),
+            in_sync: partition.in_sync_count(),
+            replicas: partition.replication_factor(),
+            min_in_sync: partition.effective_min_isr(),
+            is_offline: partition.leader().is_none(),
+            traffic: self.traffic.counts(),
+            topic_memory,
+        })
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// When the oldest segment was last appended to, in ms; `None` if it may not be evicted.
+    pub(super) fn oldest_segment_ms(&self) -> Option<i64> {
+        self.lock().ok()?.releasable_since()
+    }
+
+    /// Deletes the oldest segment, if it may go. Returns its bytes.
+    pub(super) fn evict_oldest_segment(&self, wakes: &mut WakeList) -> u64 {
+        let now_ms = self.clock.now_ms();
+        let evicted = self.change(wakes, |partition| {
+            let before = partition.size_in_bytes();
+            partition.release_oldest(now_ms).map_err(|error| self.error(error.code(), error))?;
+            Ok(before - partition.size_in_bytes())
+        });
+        // A replica that was deleted meanwhile has freed everything by itself.
+        evicted.unwrap_or(0)
+    }
+
+    /// There is no room for a batch: makes some, or says what the policy says. Call with no lock held.
+    #[cold]
+    fn make_room(
+        &self,
+        account: &Account,
+        full: &Budget,
+        bytes: u64,
+        attempts: u32,
+        wakes: &mut WakeList,
+    ) -> Result<(), Error> {
+        /// Others may take the room that was made; they make progress, then.
+        const MAX_ATTEMPTS: u32 = 16;
+        let memory = &account.memory;
+        let fits_at_all = bytes <= full.raw_limit();
+        if memory.policy == MemoryPolicy::Retain
+            && fits_at_all
+            && attempts <= MAX_ATTEMPTS
+            && memory.make_room(full, bytes, wakes)
+        {
+            return Ok(());
+        }
+        memory.on_refused();
+        let code = match memory.policy {
+            MemoryPolicy::Block | MemoryPolicy::Retain if fits_at_all => ErrorCode::KafkaStorageError,
+            _ => ErrorCode::PolicyViolation,
+        };
+        let (used, limit) = (full.used(), full.raw_limit());
+        let whose = if std::ptr::eq(full, &**account.topic()) { self.topic_partition.topic() } else { "the cluster" };
+        let text = format!(
+            "a batch of {bytes} bytes for {} does not fit: {whose} holds {used} of {limit} bytes",
+            self.topic_partition
+        );
+        Err(Error::new(code, text).with_topic_partition(self.topic_partition.clone()))
+    }
+
+    /// Accounts for the log's size after a change. True if something was freed.
+    #[inline]
+    fn settle(&self, partition: &mut Partition, now_ms: i64) -> bool {
+        let Some(account) = &self.account else { return false };
+        if let Some(bytes) = account.roll_at() {
+            // Memory does not fail, and a store that does latches offline, which the next append reports.
+            drop(partition.roll_beyond(bytes, now_ms));
+        }
+        let freed = account.settle(partition.size_in_bytes());
+        if freed {
+            // What does not count any more must not be held any longer, either.
+            drop(partition.reclaim());
+        }
+        freed
+    }
+
+    fn on_freed(&self, wakes: &mut WakeList) {
+        if let Some(account) = &self.account {
+            account.memory.on_freed(wakes);
+        }
     }
 
     /// Runs a change under the lock, publishes the offsets and collects the readers to wake.
@@ -217,13 +379,17 @@ impl PartitionHandle {
         wakes: &mut WakeList,
         change: impl FnOnce(&mut Partition) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let result = {
+        let now_ms = self.clock.now_ms();
+        let (result, freed) = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
             self.offsets.publish(&partition);
-            result
+            (result, self.settle(&mut partition, now_ms))
         };
         self.waiters.drain(wakes);
+        if freed {
+            self.on_freed(wakes);
+        }
         result
     }
 

@@ -8,6 +8,7 @@ mod builder;
 mod driver;
 mod group_ops;
 mod metadata;
+mod metrics;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,21 +19,24 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+pub use crate::broker::MemoryPolicy;
 pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
 use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
+use crate::cluster::metrics::TrafficRates;
 use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::GroupConfig;
 use crate::error::{Error, ErrorCode};
+use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
 use crate::util::wake_list::WakeList;
@@ -65,6 +69,9 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    metrics: Arc<Registry>,
+    traffic_rates: TrafficRates,
+    started_ms: i64,
 }
 
 impl Cluster {
@@ -80,13 +87,20 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(config: BrokerConfig, seed: u64, recycled_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: BrokerConfig,
+        seed: u64,
+        recycled_bytes: usize,
+        memory: Arc<Memory>,
+        max_groups: usize,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
-        let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
-        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
+        let groups = group_config(&config, max_groups);
+        let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
+        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
@@ -104,6 +118,9 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            metrics: Registry::new(),
+            traffic_rates: TrafficRates::default(),
+            started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
@@ -163,6 +180,11 @@ impl Cluster {
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)
+    }
+
+    /// The memory that the logs hold, and who waits for some to be freed.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        self.inner.broker.replicas.memory()
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
@@ -314,12 +336,15 @@ impl Drop for ClusterInner {
     }
 }
 
-fn group_config(config: &BrokerConfig) -> GroupConfig {
+fn group_config(config: &BrokerConfig, max_groups: usize) -> GroupConfig {
     GroupConfig {
         initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
         min_session_timeout_ms: config.group_min_session_timeout_ms,
         max_session_timeout_ms: config.group_max_session_timeout_ms,
         max_size: config.group_max_size as usize,
         offset_metadata_max_bytes: config.offset_metadata_max_bytes as usize,
+        offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+        offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+        max_groups,
     }
 }

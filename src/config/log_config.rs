@@ -56,6 +56,8 @@ pub(crate) struct LogConfig {
     pub(crate) file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms` of the broker, one day.
     pub(crate) producer_id_expiration_ms: i64,
+    /// `brokerless.memory.max.bytes`; `None` is -1, without bound: of all partitions of the topic together.
+    pub(crate) memory_max_bytes: Option<u64>,
 }
 
 /// The one float is a ratio that was checked to lie in 0 to 1.
@@ -85,6 +87,7 @@ impl Default for LogConfig {
             min_insync_replicas: 1,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: DAY_MS,
+            memory_max_bytes: None,
         }
     }
 }

@@ -148,7 +148,7 @@ impl<S: SegmentStore> Log<S> {
         if active.should_roll(&params) { self.roll(header.base_offset(), now_ms) } else { Ok(()) }
     }
 
-    fn roll(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {
+    pub(super) fn roll(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {
         self.open_segment(base_offset, now_ms)?;
         self.on_rolled(now_ms)
     }

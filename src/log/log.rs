@@ -121,6 +121,11 @@ impl<S: SegmentStore> Log<S> {
         self.size_in_bytes
     }
 
+    /// How many segments there are: at least one.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Raises the high watermark, but not beyond the log end. True if it was raised.
     #[inline]
     pub(crate) fn maybe_increment_high_watermark(&mut self, high_watermark: Offset) -> bool {

@@ -34,6 +34,7 @@ mod model_tests;
 mod offset_index;
 mod producer_state;
 mod read;
+mod release;
 mod retention;
 mod segment;
 mod store;

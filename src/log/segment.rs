@@ -99,6 +99,11 @@ impl<D> Segment<D> {
         if self.max_timestamp >= 0 { self.max_timestamp } else { self.last_modified_ms }
     }
 
+    /// When the last batch was appended; of an empty segment, when it was made.
+    pub(crate) fn last_modified_ms(&self) -> i64 {
+        self.last_modified_ms
+    }
+
     pub(crate) fn transactions(&self) -> &TxnIndex {
         &self.indexes.transactions
     }

@@ -141,9 +141,24 @@ impl Partition {
     }
 
     /// Bytes of all segments.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by whoever describes log sizes"))]
+    #[inline]
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.log.size_in_bytes()
+    }
+
+    /// How many segments the log has.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
+    /// How many brokers hold a replica.
+    pub(crate) fn replication_factor(&self) -> usize {
+        self.replication_factor
+    }
+
+    /// How many replicas are in sync, as far as this broker leads.
+    pub(crate) fn in_sync_count(&self) -> Option<usize> {
+        Some(self.leader_state().ok()?.isr.committed().len())
     }
 
     /// The topic's settings have changed.
@@ -287,6 +302,27 @@ impl Partition {
         self.log.delete_old_segments(now_ms)?;
         self.log.remove_expired_producers(now_ms);
         Ok(self.log_start() > before)
+    }
+
+    /// When the oldest segment was last appended to, in ms; `None` if it may not go. See
+    /// [`Log::releasable_since`](crate::log::Log::releasable_since).
+    pub(crate) fn releasable_since(&self) -> Option<i64> {
+        self.log.releasable_since()
+    }
+
+    /// Deletes the oldest segment for its memory, if it may go.
+    pub(crate) fn release_oldest(&mut self, now_ms: i64) -> Result<(), PartitionError> {
+        Ok(self.log.release_oldest(now_ms)?)
+    }
+
+    /// Frees what deleted segments still hold.
+    pub(crate) fn reclaim(&mut self) -> Result<(), PartitionError> {
+        Ok(self.log.reclaim()?)
+    }
+
+    /// Begins a new segment once the active one holds this many bytes.
+    pub(crate) fn roll_beyond(&mut self, bytes: u64, now_ms: i64) -> Result<(), PartitionError> {
+        Ok(self.log.roll_beyond(bytes, now_ms)?)
     }
 
     /// The leader's state; `NOT_LEADER_OR_FOLLOWER` on another broker.

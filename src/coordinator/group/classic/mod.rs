@@ -34,6 +34,7 @@
 #[cfg(test)]
 mod check;
 mod context;
+mod expiry;
 mod group;
 mod heartbeat;
 mod join;
@@ -45,6 +46,7 @@ mod state;
 mod static_member;
 mod sync;
 mod validate;
+mod watch;
 
 pub(super) use context::{Context, Environment};
 pub(super) use group::ClassicGroup;

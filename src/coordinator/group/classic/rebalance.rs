@@ -25,6 +25,7 @@ impl ClassicGroup {
         if self.state == GroupState::CompletingRebalance {
             self.reset_assignments(cx, ErrorCode::RebalanceInProgress);
         }
+        self.answer_watches(cx);
         self.pending_syncs.clear();
         cx.cancel(&self.sync_timer());
         let was_empty = self.state == GroupState::Empty;
@@ -97,6 +98,7 @@ impl ClassicGroup {
         // The bytes of a file may hold any generation, even the last one.
         self.generation_id = self.generation_id.checked_add(1).unwrap_or(1);
         self.protocol_name = self.select_protocol(self.members.values());
+        self.subscriptions = Some(self.current_subscriptions());
         self.initial_delay = None;
         self.pending_syncs = self.members.keys().cloned().collect();
         self.transition(state, cx.now_ms);
