@@ -18,7 +18,7 @@ pub use memory::MemoryPolicy;
 pub(crate) use memory::{Account, Memory};
 pub(crate) use partition_handle::{AppendInfo, PartitionHandle, PartitionStats};
 pub(crate) use published_offsets::PublishedOffsets;
-pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};
+pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager, TopicChanges};
 pub(crate) use traffic::{Traffic, TrafficCounts};
 pub(crate) use waiters::{FetchWaiter, Waiters};
 

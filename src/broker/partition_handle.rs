@@ -14,6 +14,7 @@ use crate::log::AppendOrigin;
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// What an append brought.
@@ -104,6 +105,9 @@ impl PartitionHandle {
         let mut wakes = WakeList::new();
         let result = self.append_collecting(batch, acks, AppendOrigin::Client { trusted: true }, &mut wakes);
         wakes.wake_all();
+        if let Err(error) = &result {
+            self.trace_refusal(error);
+        }
         result
     }
 
@@ -233,11 +237,23 @@ impl PartitionHandle {
     /// Drops what `retention.ms` and `retention.bytes` no longer keep.
     pub(crate) fn apply_retention(&self) {
         let now_ms = self.clock.now_ms();
+        let log_start = self.offsets.log_start();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
         drop(self.change_and_wake(|partition| {
             partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
         }));
+        let new_log_start = self.offsets.log_start();
+        if new_log_start > log_start {
+            trace::event!(
+                INFO,
+                "retention deleted segments",
+                topic = self.topic_partition.topic(),
+                partition = self.topic_partition.partition(),
+                from = log_start,
+                log_start = new_log_start
+            );
+        }
     }
 
     /// Takes over what the controller decided about this partition. The wake-ups are the caller's, who holds the
@@ -270,6 +286,17 @@ impl PartitionHandle {
         if freed {
             self.on_freed(wakes);
         }
+    }
+
+    #[cold]
+    fn trace_refusal(&self, error: &Error) {
+        trace::event!(
+            WARN,
+            "batch refused",
+            topic = self.topic_partition.topic(),
+            partition = self.topic_partition.partition(),
+            error = trace::display(error)
+        );
     }
 
     /// How it stands; `None` once it is deleted.

@@ -179,6 +179,9 @@ impl ClusterInner {
         collector.count("NumGroupsEmpty", "Groups without members", of("Empty"));
         collector.count("NumGroupsDead", "Groups that are going", of("Dead"));
         collector.count("NumOffsets", "Committed offsets", self.broker.groups.num_offsets());
+        let completed = self.broker.groups.completed_rebalances();
+        let mut collector = Collector { group: "group-coordinator-metrics", tags: tags([]), metrics };
+        collector.total("group-completed-rebalance-count", "Rebalances that ended with an assignment", completed);
     }
 
     fn collect_memory(&self, stats: &[PartitionStats], metrics: &mut Vec<Metric>) {

@@ -38,6 +38,7 @@ mod config;
 mod delete;
 mod expiry;
 mod groups;
+mod note;
 mod offsets;
 mod outcome;
 mod partition_for;
@@ -51,6 +52,7 @@ mod timers;
 
 pub(crate) use config::GroupConfig;
 pub(crate) use groups::GroupCount;
+pub(crate) use note::Note;
 pub(crate) use outcome::Outcome;
 pub(crate) use partition_for::partition_for;
 pub(crate) use request::*;
