@@ -47,6 +47,8 @@ pub(crate) struct PartitionStats {
     /// There is no leader.
     pub(crate) is_offline: bool,
     pub(crate) traffic: TrafficCounts,
+    /// When this broker got the replica.
+    pub(crate) created_ms: i64,
     /// Used bytes and limit of its topic, if that has a limit.
     pub(crate) topic_memory: Option<(u64, u64)>,
 }
@@ -65,6 +67,7 @@ pub(crate) struct PartitionHandle {
     /// `None` for internal topics, whose memory is not limited.
     account: Option<Account>,
     traffic: Traffic,
+    created_ms: i64,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
@@ -79,6 +82,7 @@ impl PartitionHandle {
             waiters: Waiters::default(),
             account,
             traffic: Traffic::default(),
+            created_ms: clock.now_ms(),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -318,6 +322,7 @@ impl PartitionHandle {
             min_in_sync: partition.effective_min_isr(),
             is_offline: partition.leader().is_none(),
             traffic: self.traffic.counts(),
+            created_ms: self.created_ms,
             topic_memory,
         })
     }
