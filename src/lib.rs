@@ -39,6 +39,7 @@
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 
+pub mod blocking;
 mod broker;
 mod client;
 mod cluster;
@@ -53,7 +54,11 @@ mod log;
 pub mod manual;
 pub mod metrics;
 mod partition;
+pub mod processing;
 pub mod record;
+pub mod request_reply;
+mod table_view;
+pub mod typed;
 pub mod types;
 mod util;
 
@@ -66,6 +71,7 @@ pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, R
 pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
@@ -87,6 +93,11 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

@@ -2,6 +2,8 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/blocking.rs"]
+mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/consumer.rs"]
@@ -14,5 +16,13 @@ mod groups;
 mod memory;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/processing.rs"]
+mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
+#[path = "it/typed.rs"]
+mod typed;

@@ -1,4 +1,4 @@
-//! The cluster's one background task: group timers and retention.
+//! The cluster's one background task: group timers, retention, compaction.
 
 use std::sync::{Arc, Weak};
 
@@ -38,10 +38,16 @@ impl Driver {
 async fn run(cluster: Weak<ClusterInner>, timers_changed: Arc<Notify>) {
     loop {
         // The strong reference must not outlive this block: the task would keep its own cluster alive.
-        let (clock, deadline_ms) = {
+        let (clock, now_ms, deadline_ms) = {
             let Some(cluster) = cluster.upgrade() else { return };
-            (cluster.clock, cluster.run_due())
+            let now_ms = cluster.clock.now_ms();
+            (cluster.clock, now_ms, cluster.run_due())
         };
+        if deadline_ms <= now_ms {
+            // There is more to do, and everybody else gets a turn before.
+            tokio::task::yield_now().await;
+            continue;
+        }
         race(timers_changed.notified(), clock.sleep_until_ms(deadline_ms)).await;
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, Partition
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
-use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager, TopicChanges};
+use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager, TopicChanges};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metrics::TrafficRates;
@@ -101,7 +101,9 @@ impl Cluster {
         let timers_changed = Arc::new(Notify::new());
         let groups = group_config(&config, max_groups);
         let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
-        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), groups };
+        let cleaner = Cleaner::new(clock, config.cleaner.clone(), seed);
+        let broker =
+            Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), cleaner, groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
@@ -144,6 +146,7 @@ impl Cluster {
         }
         self.inner.broker.replicas.memory().on_freed(&mut wakes);
         wakes.wake_all();
+        self.inner.broker.cleaner.stop();
         self.inner.broker.groups.unload();
     }
 
@@ -320,7 +323,7 @@ impl ClusterInner {
         self.broker.groups.load(partitions)
     }
 
-    /// Work that is due: expired group timers, retention. Returns the next deadline in ms.
+    /// Work that is due: expired group timers, retention, a piece of compaction. Returns the next deadline in ms.
     fn run_due(&self) -> i64 {
         self.broker.groups.handle_timeouts();
         let now_ms = self.clock.now_ms();
@@ -332,8 +335,9 @@ impl ClusterInner {
             let interval_ms = self.config.log_retention_check_interval_ms;
             self.next_retention_ms.store(now_ms.saturating_add(interval_ms), Ordering::Relaxed);
         }
-        let retention = self.next_retention_ms.load(Ordering::Relaxed);
-        self.broker.groups.poll_timeout().map_or(retention, |deadline| deadline.min(retention))
+        let cleaning = self.broker.cleaner.run_due(&self.broker.replicas, &self.metadata.image());
+        let maintenance = self.next_retention_ms.load(Ordering::Relaxed).min(cleaning);
+        self.broker.groups.poll_timeout().map_or(maintenance, |deadline| deadline.min(maintenance))
     }
 }
 

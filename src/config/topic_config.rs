@@ -8,8 +8,8 @@ use crate::types::{CompressionType, TimestampType};
 /// A topic's own settings, in Kafka's property names. What is not set here comes from the broker's defaults.
 ///
 /// Values are checked when a topic is created with them; a bad name or value is `INVALID_CONFIG` then, with Kafka's
-/// text. Every topic setting of Kafka 4.3 is known; one whose behaviour is not built yet (`cleanup.policy=compact`,
-/// `remote.storage.enable=true`, `unclean.leader.election.enable=true`, throttled replicas) is refused.
+/// text. Every topic setting of Kafka 4.3 is known; one whose behaviour is not built yet (`remote.storage.enable=true`,
+/// `unclean.leader.election.enable=true`, throttled replicas) is refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -154,7 +154,7 @@ mod tests {
                 ("segment.ms", "7"),
             ]
         );
-        topic_property::validate(&BrokerConfig::default(), &config.properties, false).unwrap();
+        topic_property::validate(&BrokerConfig::default(), &config.properties).unwrap();
     }
 
     #[test]

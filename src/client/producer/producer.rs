@@ -99,6 +99,13 @@ impl Producer {
         Sending::new(self, record, None)
     }
 
+    /// Puts a record into its batch if that takes no waiting and no work besides; `None`, and nothing has happened, if it
+    /// does. Needs no runtime.
+    #[inline]
+    pub(crate) fn send_now(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
+        self.shared.try_send_common(record)
+    }
+
     /// The same, and calls back once the record is acknowledged, or has failed for good.
     ///
     /// Callbacks of one partition run in the order of the records, before their deliveries resolve, on the thread that

@@ -196,7 +196,7 @@ impl Shared {
         if let Some(callback) = callback.take() {
             open.callbacks.push((index, callback));
         }
-        Some(Delivery::new(Arc::clone(open.completion.cell()), index))
+        Some(Delivery::of(open.completion.cell(), index))
     }
 
     /// Opens a batch with this record.

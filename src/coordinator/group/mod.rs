@@ -37,6 +37,8 @@ mod commit;
 mod config;
 mod delete;
 mod expiry;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod groups;
 mod note;
 mod offsets;

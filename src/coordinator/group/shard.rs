@@ -204,7 +204,10 @@ impl GroupShard {
 
     /// Nobody waits for the answer to this request any more. A JoinGroup is withdrawn: its member has until the join
     /// timeout to come back. Other requests take their course, and their answer may be thrown away.
-    #[cfg_attr(not(test), expect(dead_code, reason = "clients in this process have no connection to close"))]
+    #[cfg_attr(
+        not(any(test, fuzzing)),
+        expect(dead_code, reason = "clients in this process have no connection to close")
+    )]
     pub(crate) fn cancel(&mut self, now_ms: i64, token: Token) {
         let mut cx = Context::new(now_ms, &mut self.environment);
         // Closed connections are rare, so there is no index from tokens to members.

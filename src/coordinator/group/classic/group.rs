@@ -97,7 +97,8 @@ impl ClassicGroup {
             group.elect_if_vacant();
         }
         group.protocol_name = metadata.protocol_name;
-        group.subscriptions = Some(group.current_subscriptions());
+        // A group that no member has ever joined has no generation to speak of.
+        group.subscriptions = group.protocol_type.is_some().then(|| group.current_subscriptions());
         Ok(group)
     }
 

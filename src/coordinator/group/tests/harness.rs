@@ -26,6 +26,8 @@ pub(super) struct Harness {
     next_token: Token,
     waiting: HashSet<Token>,
     replies: HashMap<Token, Reply>,
+    /// Generation and state of each group after the last event.
+    seen: HashMap<String, (i32, &'static str)>,
 }
 
 impl Harness {
@@ -42,6 +44,7 @@ impl Harness {
             next_token: 1,
             waiting: HashSet::new(),
             replies: HashMap::new(),
+            seen: HashMap::new(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Harness {
         self.collect(outcome.replies);
         assert!(self.waiting.is_empty(), "unloading left requests unanswered");
         self.shard = self.rebuilt();
+        self.seen.clear();
         self.shard.on_loaded(self.now_ms);
         self.check();
     }
@@ -82,10 +86,16 @@ impl Harness {
         self.check();
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         for group in self.shard.groups.values() {
             group.assert_invariants(&self.shard.environment.timers);
+            let now = (group.generation_id(), group.state().name());
+            if let Some(before) = self.seen.insert(group.id().to_string(), now) {
+                assert_legal(before, now);
+            }
         }
+        let groups = &self.shard.groups;
+        self.seen.retain(|group_id, _| groups.contains_key(group_id.as_str()));
         assert!(self.shard.staged.is_none());
     }
 
@@ -316,6 +326,22 @@ impl Harness {
         assert_eq!(self.state(&members[0].group_id), "Stable");
         members
     }
+}
+
+/// What one event may do to a group: begin a generation, or go on in the present one.
+fn assert_legal(before: (i32, &'static str), now: (i32, &'static str)) {
+    let ((old, from), (new, to)) = (before, now);
+    let is_legal = match new - old {
+        0 if from == to || to == "Dead" => true,
+        0 => matches!(
+            (from, to),
+            ("Empty" | "CompletingRebalance" | "Stable", "PreparingRebalance") | ("CompletingRebalance", "Stable")
+        ),
+        // A rebalance may begin and end within one event, though not where first members wait for others.
+        1 => matches!(to, "CompletingRebalance" | "Empty") && from != "Empty",
+        _ => false,
+    };
+    assert!(is_legal, "a group went from {before:?} to {now:?}");
 }
 
 pub(super) fn committed(shard: &GroupShard, group_id: &str, partition: i32) -> Option<i64> {
