@@ -94,7 +94,8 @@ impl BrokerConfig {
                 self.offsets_retention_check_interval_ms = parse_i64(name, value, 1..)?;
             }
             "offsets.topic.num.partitions" => self.offsets_topic_num_partitions = parse_i32(name, value, 1..)?,
-            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1..)?,
+            // Kafka takes less, and then cannot create the topic: `segment.bytes` is at least 1 MiB since 4.0 (KIP-1030).
+            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1 << 20..)?,
             "producer.id.expiration.ms" => self.log_config.producer_id_expiration_ms = parse_i64(name, value, 1..)?,
             _ if self.cleaner.set(name, value)? => {}
             _ => self.set_topic_default(name, value)?,
