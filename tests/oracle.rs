@@ -7,6 +7,14 @@
 mod apache;
 #[path = "oracle/apache_groups.rs"]
 mod apache_groups;
+#[path = "oracle/ask.rs"]
+mod ask;
+#[path = "oracle/ask_ours.rs"]
+mod ask_ours;
+#[path = "oracle/ask_theirs.rs"]
+mod ask_theirs;
+#[path = "oracle/book.rs"]
+mod book;
 #[path = "oracle/generate.rs"]
 mod generate;
 #[path = "oracle/kafka.rs"]

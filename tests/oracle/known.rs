@@ -1,6 +1,8 @@
 //! Where the two differ on purpose: one table, each row with its reason.
 
+use crate::ask::Ask;
 use crate::op::{Facts, From, GroupOp, Name, Op, Spec};
+use crate::requests::Difference;
 
 struct Deviation {
     reason: &'static str,
@@ -55,6 +57,38 @@ const DEVIATIONS: &[Deviation] = &[
     },
 ];
 
+/// The same for the requests of a group's members.
+struct RequestDeviation {
+    reason: &'static str,
+    applies: fn(&Ask, &Difference) -> bool,
+}
+
+const REQUEST_DEVIATIONS: &[RequestDeviation] = &[
+    RequestDeviation {
+        reason: "a request that a later one of the same member replaces: Kafka leaves it to time out, here it is answered",
+        applies: |ask, difference| ask.slot().is_some() && *difference == Difference::OnlyHere { is_older: true },
+    },
+    RequestDeviation {
+        reason: "which of several members leads once the leader is gone: Kafka takes the first of a hash map, which is \
+                 random as member ids are; here it is the first in order",
+        applies: |_, difference| match difference {
+            Difference::Facts { ours, theirs } => {
+                let joined = |facts: &Facts| facts.get("join") == Some("0");
+                let others = |facts: &Facts| {
+                    facts
+                        .0
+                        .iter()
+                        .filter(|(name, _)| name != "leader" && name != "members")
+                        .cloned()
+                        .collect::<Vec<_>>()
+                };
+                joined(ours) && others(ours) == others(theirs) && ours.get("leader") != theirs.get("leader")
+            }
+            _ => false,
+        },
+    },
+];
+
 impl Case<'_> {
     /// Whether records of this partition were deleted before.
     fn deleted(&self, topic: &Name, partition: i32) -> bool {
@@ -82,4 +116,8 @@ impl Case<'_> {
 pub(crate) fn deviation(before: &[Op], op: &Op, ours: &Facts, theirs: &Facts) -> Option<&'static str> {
     let case = Case { before, op, ours, theirs };
     DEVIATIONS.iter().find(|deviation| (deviation.applies)(&case)).map(|deviation| deviation.reason)
+}
+
+pub(crate) fn deviation_of_requests(ask: &Ask, difference: &Difference) -> Option<&'static str> {
+    REQUEST_DEVIATIONS.iter().find(|it| (it.applies)(ask, difference)).map(|it| it.reason)
 }
