@@ -13,6 +13,8 @@ mod ask;
 mod ask_ours;
 #[path = "oracle/ask_theirs.rs"]
 mod ask_theirs;
+#[path = "oracle/batches.rs"]
+mod batches;
 #[path = "oracle/book.rs"]
 mod book;
 #[path = "oracle/generate.rs"]
@@ -55,4 +57,9 @@ fn consumer_groups() {
 #[test]
 fn group_requests() {
     requests::compare(60, 40);
+}
+
+#[test]
+fn batches() {
+    batches::compare(80, 30);
 }
