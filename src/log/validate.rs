@@ -17,6 +17,8 @@ pub(crate) enum Rejection {
     RecordListTooLarge { size: usize, limit: u32 },
     /// A record's timestamp is too far from now: `message.timestamp.before.max.ms`, `message.timestamp.after.max.ms`.
     TimestampOutOfRange { index: usize, timestamp: i64, earliest: i64, latest: i64 },
+    /// Marked with LogAppendTime, where the leader stamps.
+    TimestampType,
     /// A record without a key, where `cleanup.policy` has `compact`.
     NullKey { index: usize },
     /// The header contradicts itself or says what a client may not say.
@@ -30,7 +32,7 @@ impl Rejection {
         match self {
             Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::RecordListTooLarge { .. } => ErrorCode::RecordListTooLarge,
-            Self::TimestampOutOfRange { .. } => ErrorCode::InvalidTimestamp,
+            Self::TimestampOutOfRange { .. } | Self::TimestampType => ErrorCode::InvalidTimestamp,
             // The bytes are what the producer sent, for the CRC was right: not corrupt, but wrong from the start.
             Self::NullKey { .. } | Self::Header(_) | Self::Record(RecordError::Malformed(_)) => {
                 ErrorCode::InvalidRecord
@@ -50,6 +52,7 @@ impl fmt::Display for Rejection {
             Self::TimestampOutOfRange { index, timestamp, earliest, latest } => {
                 write!(f, "timestamp {timestamp} of record {index} is outside {earliest}..={latest}")
             }
+            Self::TimestampType => f.write_str("a producer must not set the timestamp type LogAppendTime"),
             Self::NullKey { index } => write!(f, "record {index} has no key, which a compacted topic needs"),
             Self::Header(what) => f.write_str(what),
             Self::Record(reason) => reason.fmt(f),
@@ -69,10 +72,13 @@ pub(super) fn validate(
 ) -> Result<(), Rejection> {
     check_size(batch, config)?;
     let trusted = origin != AppendOrigin::Client { trusted: false };
+    let by_create_time = config.timestamp_type == TimestampType::CreateTime;
     if !trusted {
         check_header(batch)?;
+        if !by_create_time && batch.header().timestamp_type() == TimestampType::LogAppendTime {
+            return Err(Rejection::TimestampType);
+        }
     }
-    let by_create_time = config.timestamp_type == TimestampType::CreateTime;
     let bounds = TimestampBounds {
         earliest: if by_create_time { now_ms.saturating_sub(config.timestamp_before_max_ms) } else { i64::MIN },
         latest: if by_create_time { now_ms.saturating_add(config.timestamp_after_max_ms) } else { i64::MAX },
@@ -90,7 +96,7 @@ pub(super) fn validate(
     if !by_create_time {
         batch.set_log_append_time(now_ms);
     } else if batch.header().timestamp_type() == TimestampType::LogAppendTime {
-        // Only a leader stamps. Kafka takes the mark away, too, and so the records' own timestamps count.
+        // Kafka takes a producer's mark away, too, and so the records' own timestamps count.
         let mut header = *batch.header();
         header.set_attributes(header.attributes() & !BatchHeader::LOG_APPEND_TIME);
         *batch = RecordBatch::from_parts(header, batch.body().clone());
@@ -252,7 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn a_producers_mark_of_log_append_time_is_taken_away() {
+    fn a_producers_mark_of_log_append_time_is_refused_where_the_leader_stamps() {
+        let config = config(|config| config.timestamp_type = TimestampType::LogAppendTime);
+        let forged = forged(&batch_at(&[5]), |header| header.set_attributes(8));
+        assert_eq!(refused(forged, &config, WIRE), Rejection::TimestampType);
+    }
+
+    #[test]
+    fn elsewhere_a_producers_mark_of_log_append_time_is_taken_away() {
         let mut batch = forged(&batch_at(&[5, 7]), |header| header.set_attributes(8));
         validate(&mut batch, &LogConfig::default(), WIRE, NOW_MS).unwrap();
         assert_eq!(batch.header().timestamp_type(), TimestampType::CreateTime);

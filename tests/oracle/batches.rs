@@ -210,7 +210,7 @@ fn some_batch(rng: &mut Rng, producer: i64, next: &mut BTreeMap<i64, (i16, i32)>
         3 => Wrong::Count([0, -1, 1, 7][rng.usize(0..4)]),
         4 => Wrong::LastOffsetDelta([-1, 0, 9][rng.usize(0..3)]),
         5 => Wrong::MaxTimestamp([100, -1, 10_000_000_000][rng.usize(0..3)]),
-        6 => Wrong::Attributes([8, 32, 64, 5, 7, 0x8000][rng.usize(0..6)]),
+        6 => Wrong::Attributes([8, 32, 64, 5, 7][rng.usize(0..5)]),
         7 => Wrong::OffsetDelta,
         8 => Wrong::Body([-1, 1][rng.usize(0..2)]),
         9 => Wrong::Garbage,
