@@ -90,9 +90,9 @@ impl Consumer {
     /// `OFFSET_METADATA_TOO_LARGE` for a note of more than 4,096 bytes.
     pub async fn commit_offsets(
         &mut self,
-        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+        offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
     ) -> Result<()> {
-        self.commit_and_wait(offsets.into_iter().collect()).await
+        self.commit_and_wait(named(offsets)).await
     }
 
     /// Commits the positions of everything returned so far. The answer comes with the handle; nothing is retried.
@@ -103,9 +103,9 @@ impl Consumer {
     /// Commits these positions. The answer comes with the handle; nothing is retried.
     pub fn commit_offsets_async(
         &mut self,
-        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+        offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
     ) -> CommitHandle {
-        CommitHandle(self.send_commit(offsets.into_iter().collect()))
+        CommitHandle(self.send_commit(named(offsets)))
     }
 
     /// Commits the positions of everything returned so far. The callback runs within a later poll, commit or close, in
@@ -244,6 +244,10 @@ impl PendingCommits {
     pub(super) fn push(&mut self, answer: Answer<Result<()>>) {
         self.0.push_back(PendingCommit { answer, offsets: Vec::new(), automatic: false });
     }
+}
+
+pub(super) fn named(offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>) -> Offsets {
+    offsets.into_iter().map(|(topic_partition, offset)| (topic_partition.into(), offset)).collect()
 }
 
 /// What Kafka's `groupId` check throws.

@@ -1,5 +1,6 @@
 //! [`ConsumerRecord`], borrowed from what a poll returned, and [`OwnedConsumerRecord`].
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,6 +64,22 @@ impl<'a> ConsumerRecord<'a> {
     #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.record.value()
+    }
+
+    /// The key as text; `None` if it is null.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn key_str(&self) -> Result<Option<&'a str>, Utf8Error> {
+        self.key().map(str::from_utf8).transpose()
+    }
+
+    /// The value as text; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn value_str(&self) -> Result<Option<&'a str>, Utf8Error> {
+        self.value().map(str::from_utf8).transpose()
     }
 
     /// The headers, in order.
@@ -176,6 +193,22 @@ impl OwnedConsumerRecord {
     /// The value; `None` is a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
         self.value.as_deref()
+    }
+
+    /// The key as text; `None` if it is null.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn key_str(&self) -> Result<Option<&str>, Utf8Error> {
+        self.key().map(str::from_utf8).transpose()
+    }
+
+    /// The value as text; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn value_str(&self) -> Result<Option<&str>, Utf8Error> {
+        self.value().map(str::from_utf8).transpose()
     }
 
     /// The headers, in order.
