@@ -71,8 +71,11 @@ pub use types::TopicPartition;
 pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
-        MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+        LogDirDescription, MemberDescription, NewPartitions, Node, OffsetSpec, PartitionDescription, ProducerState,
+        ReplicaInfo, TopicDescription, TopicListing,
     };
+    pub use crate::cluster::ElectionType;
+    pub use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType};
 }
 
 /// Reading records: what surrounds the [`Consumer`].

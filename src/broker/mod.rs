@@ -16,6 +16,8 @@ pub(crate) use published_offsets::PublishedOffsets;
 pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};
 pub(crate) use waiters::{FetchWaiter, Waiters};
 
+pub(crate) use crate::log::ActiveProducer;
+
 use crate::types::BrokerId;
 
 /// One broker: the replicas that live on it and the groups that it coordinates.

@@ -49,13 +49,14 @@ impl ReplicaManager {
         wakes: &mut WakeList,
     ) -> Result<Vec<Arc<str>>, Error> {
         let mut deleted = Vec::new();
-        for (name, topic) in &old.topics {
+        let (before, after) = old.topics.unshared(&new.topics);
+        for (name, topic) in before {
             if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
                 self.delete(topic, wakes);
                 deleted.push(Arc::clone(name));
             }
         }
-        for (name, topic) in &new.topics {
+        for (name, topic) in after {
             let before = old.topics.get(name);
             if !before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
                 self.apply_topic(before.filter(|before| before.id == topic.id), topic, wakes)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
+use crate::controller::Controller;
 use crate::error::Result;
 
 /// Sets up a [`Cluster`] before it starts.
@@ -20,11 +21,17 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
     recycled_bytes: usize,
+    max_partitions: usize,
 }
 
 impl Default for ClusterBuilder {
     fn default() -> Self {
-        Self { properties: BTreeMap::new(), seed: None, recycled_bytes: Self::DEFAULT_RECYCLED_BYTES }
+        Self {
+            properties: BTreeMap::new(),
+            seed: None,
+            recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            max_partitions: Controller::DEFAULT_MAX_PARTITIONS,
+        }
     }
 }
 
@@ -52,6 +59,14 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
+    /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
+    /// partition takes a few kilobytes.
+    pub fn max_partitions(mut self, partitions: usize) -> Self {
+        self.max_partitions = partitions;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -66,6 +81,7 @@ impl ClusterBuilder {
             config.set(name, value)?;
         }
         config.validate()?;
-        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Cluster::start(config, seed, self.recycled_bytes, self.max_partitions)
     }
 }

@@ -22,7 +22,8 @@ pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub use crate::controller::ElectionType;
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
@@ -51,6 +52,7 @@ pub struct Cluster {
 
 pub(crate) struct ClusterInner {
     clock: Clock,
+    /// What the broker was started with. What was set since is in the image, and all of it is about topics.
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
@@ -80,14 +82,19 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(config: BrokerConfig, seed: u64, recycled_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: BrokerConfig,
+        seed: u64,
+        recycled_bytes: usize,
+        max_partitions: usize,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
         let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
         let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
-        let controller = Controller::new(config.clone(), rng.fork());
+        let controller = Controller::new(Self::NODE, config.clone(), max_partitions, rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
             clock,
@@ -106,6 +113,7 @@ impl Cluster {
             closed: AtomicBool::new(false),
         };
         let cluster = Self { inner: Arc::new(inner) };
+        cluster.inner.command(|controller, _| controller.bootstrap())?;
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
@@ -258,6 +266,7 @@ impl ClusterInner {
             name: OFFSETS_TOPIC.to_owned(),
             partitions: self.config.offsets_topic_num_partitions,
             replication_factor: 1,
+            assignments: Vec::new(),
             configs: [
                 ("cleanup.policy", "compact".to_owned()),
                 ("compression.type", "producer".to_owned()),

@@ -11,6 +11,8 @@ use crate::types::{LeaderEpoch, TopicId};
 /// A controller with its log: runs a command, appends what it wants, replays that.
 struct Driver {
     controller: Controller,
+    /// What the broker was started with.
+    config: BrokerConfig,
     log: Vec<bytes::Bytes>,
 }
 
@@ -24,7 +26,12 @@ impl Driver {
         for (name, value) in properties {
             config.set(name, value).unwrap();
         }
-        Self { controller: Controller::new(config, fastrand::Rng::with_seed(42)), log: Vec::new() }
+        Self { controller: Self::controller(config.clone(), 42), config, log: Vec::new() }
+    }
+
+    fn controller(config: BrokerConfig, seed: u64) -> Controller {
+        let rng = fastrand::Rng::with_seed(seed);
+        Controller::new(BrokerId(1), config, Controller::DEFAULT_MAX_PARTITIONS, rng)
     }
 
     /// With these brokers, registered and unfenced.
@@ -78,7 +85,7 @@ impl Driver {
     }
 
     fn grow(&mut self, name: &str, total: i32) -> Result<Arc<TopicImage>, Error> {
-        let outcome = self.controller.create_partitions(name, total, false);
+        let outcome = self.controller.create_partitions(name, total, None, false);
         self.commit(outcome)
     }
 
@@ -90,7 +97,7 @@ impl Driver {
     /// A controller that opens the log of this one.
     fn reopened(&self) -> Controller {
         let records: Vec<_> = self.log.iter().map(|value| MetadataRecord::decode(value).unwrap()).collect();
-        let mut controller = Controller::new(self.controller.config.clone(), fastrand::Rng::with_seed(0));
+        let mut controller = Self::controller(self.config.clone(), 0);
         controller.replay(&records, 0).unwrap();
         controller
     }
@@ -98,7 +105,7 @@ impl Driver {
 
 fn topic(name: &str, partitions: i32, replication_factor: i16, configs: &[(&str, &str)]) -> CreatableTopic {
     let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    CreatableTopic { name: name.to_owned(), partitions, replication_factor, configs }
+    CreatableTopic { name: name.to_owned(), partitions, replication_factor, assignments: Vec::new(), configs }
 }
 
 fn by_name(name: &str) -> TopicSelector {
@@ -151,7 +158,7 @@ fn validate_only_answers_and_changes_nothing() {
     assert_eq!(outcome.records, []);
     assert_eq!(outcome.response[0].as_ref().unwrap().partitions.len(), 2);
     driver.create("t", 2, 1).unwrap();
-    let outcome = driver.controller.create_partitions("t", 5, true);
+    let outcome = driver.controller.create_partitions("t", 5, None, true);
     assert_eq!(outcome.records, []);
     assert_eq!(outcome.response.unwrap().partitions.len(), 5);
 }

@@ -25,6 +25,11 @@ impl LeaderEpochCache {
         self.entries.push((epoch, start_offset));
     }
 
+    /// The first epoch that is left, and where it begins.
+    pub(crate) fn earliest(&self) -> Option<(LeaderEpoch, Offset)> {
+        self.entries.first().copied()
+    }
+
     /// The epoch of the last entry.
     pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|&(epoch, _)| epoch)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{Log, TimestampAndOffset};
+use crate::log::{ActiveProducer, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -141,9 +141,19 @@ impl Partition {
     }
 
     /// Bytes of all segments.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by whoever describes log sizes"))]
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.log.size_in_bytes()
+    }
+
+    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
+        self.leader_state()?;
+        Ok(self.log.active_producers())
+    }
+
+    /// The epoch of the leader that appended, or is to append, at the log start.
+    pub(crate) fn earliest_epoch(&self) -> Option<LeaderEpoch> {
+        self.log.earliest_epoch()
     }
 
     /// The topic's settings have changed.
