@@ -4,6 +4,7 @@
 //! replayed and the new image is published. One background task drives group timers and retention.
 
 mod admin_ops;
+mod auto_create;
 mod builder;
 mod driver;
 mod group_ops;
