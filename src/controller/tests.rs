@@ -1,11 +1,14 @@
 //! The controller as its driver uses it, and random histories of it.
 
+mod configs;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{AlterConfigOp, ConfigResource, LogConfig};
 use crate::types::{LeaderEpoch, TopicId};
 
 /// A controller with its log: runs a command, appends what it wants, replays that.
@@ -517,6 +520,15 @@ enum Command {
         late: i32,
     },
     ProducerIds(i32),
+    /// Sets, or takes away, the retention of a topic, of all brokers or of the first.
+    Retain {
+        of: usize,
+        ms: Option<i64>,
+    },
+    Elect {
+        name: usize,
+        unclean: bool,
+    },
 }
 
 const NAMES: [&str; 4] = ["a", "b.c", "b_c", "__consumer_offsets"];
@@ -538,6 +550,8 @@ fn command() -> impl Strategy<Value = Command> {
             |(name, partition, members, late)| Command::Alter { name, partition, members, late }
         ),
         1 => broker.prop_map(Command::ProducerIds),
+        2 => (0..NAMES.len() + 2, proptest::option::of(0..4i64)).prop_map(|(of, ms)| Command::Retain { of, ms }),
+        1 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, unclean)| Command::Elect { name, unclean }),
     ]
 }
 
@@ -590,6 +604,19 @@ impl Driver {
                     assert_eq!(answer.unwrap_err().code(), ErrorCode::InvalidUpdateVersion);
                 }
             }
+            Command::Retain { of, ms } => {
+                let (resource, property) = match of.checked_sub(NAMES.len()) {
+                    None => (ConfigResource::topic(NAMES[of]), "retention.ms"),
+                    Some(0) => (ConfigResource::BrokerDefault, "log.retention.ms"),
+                    Some(_) => (ConfigResource::broker(1), "log.retention.ms"),
+                };
+                let change = ms.map(|ms| AlterConfigOp::set(property, ms.to_string()));
+                let _ = self.alter(resource, &[change.unwrap_or_else(|| AlterConfigOp::delete(property))]);
+            }
+            Command::Elect { name, unclean } => {
+                let election = if unclean { ElectionType::Unclean } else { ElectionType::Preferred };
+                let _ = self.elect(election, (NAMES[name], 0));
+            }
             Command::ProducerIds(id) => {
                 let outcome = self.controller.allocate_producer_ids(BrokerId(id), self.epoch_of(id));
                 let _ = self.commit(outcome);
@@ -601,7 +628,12 @@ impl Driver {
 /// What holds of every image.
 fn check_image(image: &MetadataImage) {
     assert_eq!(image.topics.len(), image.topic_names.len());
+    assert_eq!(image.partition_count, image.topics.values().map(|topic| topic.partitions.len()).sum::<usize>());
     for (name, topic) in &image.topics {
+        let resolved = LogConfig::resolve(image.config.log_config(), &topic.configs).unwrap();
+        assert_eq!(*topic.log_config, resolved);
+        let collidable = topic_name::unify(name).and_then(|unified| image.collidable.get(&*unified));
+        assert_eq!(collidable.is_some_and(|names| names.contains(name)), name.contains(['.', '_']));
         assert_eq!((name, image.topic_names.get(&topic.id)), (&topic.name, Some(name)));
         assert!(!topic.partitions.is_empty());
         for partition in &topic.partitions {
