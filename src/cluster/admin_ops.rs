@@ -6,7 +6,7 @@ use crate::broker::{OFFSETS_TOPIC, PartitionHandle};
 use crate::cluster::Cluster;
 use crate::config::describe::{describe_broker, describe_broker_default, describe_topic};
 use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource};
-use crate::controller::{CreatableTopic, ElectionType, TopicImage, is_internal_topic};
+use crate::controller::{CreatableTopic, ElectionType, Elections, TopicImage, is_internal_topic};
 use crate::coordinator::group::partition_for;
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, Offset, TopicPartition};
@@ -91,7 +91,7 @@ impl Cluster {
         &self,
         election: ElectionType,
         partitions: Option<Vec<TopicPartition>>,
-    ) -> Result<Vec<(TopicPartition, Result<(), Error>)>, Error> {
+    ) -> Result<Elections, Error> {
         self.inner.command(|controller, _| controller.elect_leaders(election, partitions))
     }
 

@@ -1,8 +1,9 @@
 //! Elections that an administrator asks for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::controller::{Controller, MetadataRecord, Outcome, PartitionImage};
+use crate::controller::{Controller, MetadataRecord, Outcome, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, TopicId, TopicPartition};
 
@@ -16,6 +17,9 @@ pub enum ElectionType {
     Unclean,
 }
 
+/// Each partition with what came of its election.
+pub(crate) type Elections = Vec<(TopicPartition, Result<(), Error>)>;
+
 impl Controller {
     /// Elects leaders, of each partition on its own; answers in the order of the request. Without partitions: of all that
     /// need it, and only those are in the answer.
@@ -26,7 +30,7 @@ impl Controller {
         &self,
         election: ElectionType,
         partitions: Option<Vec<TopicPartition>>,
-    ) -> Outcome<Vec<(TopicPartition, Result<(), Error>)>> {
+    ) -> Outcome<Elections> {
         let all = partitions.is_none();
         let (mut records, mut response, mut elected) = (Vec::new(), Vec::new(), BTreeSet::new());
         for topic_partition in partitions.unwrap_or_else(|| self.every_partition()) {
@@ -47,7 +51,7 @@ impl Controller {
     }
 
     fn every_partition(&self) -> Vec<TopicPartition> {
-        let of_topic = |topic: &std::sync::Arc<super::TopicImage>| {
+        let of_topic = |topic: &Arc<TopicImage>| {
             let name = topic.name.clone();
             (0..topic.partitions.len() as i32).map(move |index| TopicPartition::new(name.clone(), index))
         };

@@ -38,6 +38,7 @@ mod topics;
 pub(crate) use brokers::BrokerRegistration;
 pub(crate) use delta::{MetadataDelta, ReplayError};
 pub use elections::ElectionType;
+pub(crate) use elections::Elections;
 pub(crate) use image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 #[cfg(test)]
 pub(crate) use partitions::AlterPartition;

@@ -72,7 +72,7 @@ impl<K: Ord, V> ChunkMap<K, V> {
 
     /// The entries of `self` and of `other` that lie in chunks which the two do not share, each in order: whatever
     /// differs is among them, and few others are.
-    pub(crate) fn unshared<'a>(&'a self, other: &'a Self) -> (Vec<&'a (K, V)>, Vec<&'a (K, V)>) {
+    pub(crate) fn unshared<'a>(&'a self, other: &'a Self) -> (Entries<'a, K, V>, Entries<'a, K, V>) {
         let (mut left, mut right) = (self.chunks.iter().peekable(), other.chunks.iter().peekable());
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         loop {
@@ -162,6 +162,7 @@ impl<K: Ord + Clone, V: Clone> ChunkMap<K, V> {
     }
 }
 
+pub(crate) type Entries<'a, K, V> = Vec<&'a (K, V)>;
 pub(crate) type Iter<'a, K, V> = Box<dyn Iterator<Item = (&'a K, &'a V)> + 'a>;
 
 fn position<K: Borrow<Q>, V, Q: Ord + ?Sized>(entries: &[(K, V)], key: &Q) -> Result<usize, usize> {

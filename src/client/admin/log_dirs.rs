@@ -1,6 +1,9 @@
 //! Where logs lie, and how large they are.
 
+use std::sync::Arc;
+
 use crate::client::admin::Admin;
+use crate::cluster::PartitionHandle;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
@@ -88,7 +91,7 @@ impl Admin {
             .logs(broker)?
             .ok_or_else(|| Error::new(ErrorCode::BrokerNotAvailable, format!("there is no broker {broker}")))?;
         // A log whose topic is deleted meanwhile is none any more.
-        let info = |log: std::sync::Arc<crate::cluster::PartitionHandle>| {
+        let info = |log: Arc<PartitionHandle>| {
             let offsets = log.offsets();
             let offset_lag = (offsets.high_watermark() - offsets.log_end()).max(0);
             Some(ReplicaInfo {
