@@ -52,5 +52,5 @@ pub(crate) use compaction::{Compaction, CompactionLimits};
 pub(crate) use error::LogError;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;
-pub(crate) use producer_state::ProducerStateError;
+pub(crate) use producer_state::{ActiveProducer, ProducerStateError};
 pub(crate) use validate::Rejection;
