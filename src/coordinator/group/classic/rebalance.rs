@@ -4,6 +4,7 @@ use super::context::Context;
 use super::group::{ClassicGroup, InitialDelay};
 use super::staged::StagedChange;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::{JoinGroupResponse, Reply};
 use crate::error::ErrorCode;
 
@@ -32,6 +33,7 @@ impl ClassicGroup {
         self.answer_watches(cx);
         self.pending_syncs.clear();
         cx.cancel(&self.sync_timer());
+        cx.note(Note::RebalanceBegan { group_id: self.id.clone(), generation_id: self.generation_id });
         let was_empty = self.state == GroupState::Empty;
         self.transition(GroupState::PreparingRebalance, cx.now_ms);
         if was_empty {
@@ -105,6 +107,12 @@ impl ClassicGroup {
         self.subscriptions = Some(self.current_subscriptions());
         self.initial_delay = None;
         self.pending_syncs = self.members.keys().cloned().collect();
+        cx.note(Note::GenerationBegan {
+            group_id: self.id.clone(),
+            generation_id: self.generation_id,
+            members: self.members.len(),
+            protocol: self.protocol_name.clone().unwrap_or_default(),
+        });
         self.transition(state, cx.now_ms);
     }
 
