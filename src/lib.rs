@@ -30,12 +30,15 @@
 //! ```
 //!
 //! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], the [`manual`] beside them.
+//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
+//! [`request_reply`], the [`manual`] beside them.
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `json` | yes | [`typed::Json`]: typed records as JSON |
+//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 
@@ -56,6 +59,8 @@ pub mod metrics;
 mod partition;
 pub mod processing;
 pub mod record;
+pub mod request_reply;
+mod table_view;
 pub mod typed;
 pub mod types;
 mod util;
@@ -69,6 +74,7 @@ pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, R
 pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
@@ -91,6 +97,11 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

@@ -6,6 +6,8 @@ mod admin;
 mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/compaction.rs"]
+mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
 #[path = "it/group_admin.rs"]
@@ -22,5 +24,9 @@ mod metrics;
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
 #[path = "it/typed.rs"]
 mod typed;

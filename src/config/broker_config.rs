@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::LogConfig;
 use crate::config::property::{check_range, invalid, parse_bool, parse_i16, parse_i32, parse_i64};
 use crate::config::topic_property::{self, TopicProperty};
+use crate::config::{CleanerConfig, LogConfig};
 use crate::error::{Error, Result};
 
 /// A broker's settings, in Kafka's names and with Kafka's defaults.
@@ -41,6 +41,8 @@ pub(crate) struct BrokerConfig {
     pub(crate) offsets_topic_num_partitions: i32,
     /// `offsets.topic.segment.bytes`, 100 MiB.
     pub(crate) offsets_topic_segment_bytes: i32,
+    /// `log.cleaner.*`.
+    pub(crate) cleaner: CleanerConfig,
     /// What topics get that do not say otherwise; holds `producer.id.expiration.ms` too.
     log_config: LogConfig,
     /// The topic defaults that were set: broker property to text.
@@ -63,6 +65,7 @@ impl Default for BrokerConfig {
             offsets_retention_check_interval_ms: 10 * 60 * 1000,
             offsets_topic_num_partitions: 50,
             offsets_topic_segment_bytes: 100 << 20,
+            cleaner: CleanerConfig::default(),
             log_config: LogConfig::default(),
             log_properties: BTreeMap::new(),
         }
@@ -91,8 +94,10 @@ impl BrokerConfig {
                 self.offsets_retention_check_interval_ms = parse_i64(name, value, 1..)?;
             }
             "offsets.topic.num.partitions" => self.offsets_topic_num_partitions = parse_i32(name, value, 1..)?,
-            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1..)?,
+            // Kafka takes less, and then cannot create the topic: `segment.bytes` is at least 1 MiB since 4.0 (KIP-1030).
+            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1 << 20..)?,
             "producer.id.expiration.ms" => self.log_config.producer_id_expiration_ms = parse_i64(name, value, 1..)?,
+            _ if self.cleaner.set(name, value)? => {}
             _ => self.set_topic_default(name, value)?,
         }
         Ok(())

@@ -93,6 +93,13 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// The age at which a segment is rolled: `segment.ms`, or `max.compaction.lag.ms` if that is sooner and the topic is
+    /// compacted (KIP-354), since the active segment is out of compaction's reach.
+    #[inline]
+    pub(crate) fn roll_ms(&self) -> i64 {
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
     /// A topic's overrides over the broker's defaults. Values are checked one by one; see
     /// [`validate`](crate::config::topic_property::validate) for what a new topic has to pass.
     pub(crate) fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self> {

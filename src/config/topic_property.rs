@@ -276,13 +276,9 @@ const fn hours(name: &'static str, at_least: i32) -> Synonym {
     Synonym { name, unit: Unit::Hours(at_least) }
 }
 
-/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161).
+/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161). Kafka 4.3 lets a policy be there twice.
 fn cleanup_policy(config: &mut LogConfig, name: &str, text: &str) -> Result<()> {
     let policies = parse_list(text);
-    let twice = |(index, policy)| policies[..index].contains(policy);
-    if policies.iter().enumerate().any(twice) {
-        return Err(Error::config(format!("Configuration '{name}' values must not be duplicated.")));
-    }
     if policies.contains(&"") {
         return Err(Error::config(format!("Configuration '{name}' values must not be empty.")));
     }

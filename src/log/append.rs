@@ -137,7 +137,7 @@ impl<S: SegmentStore> Log<S> {
     fn maybe_roll(&mut self, header: &BatchHeader, now_ms: i64) -> Result<(), LogError> {
         let params = RollParams {
             segment_bytes: self.config.segment_bytes,
-            segment_ms: self.config.segment_ms,
+            segment_ms: self.config.roll_ms(),
             segment_index_bytes: self.config.segment_index_bytes,
             batch_size: header.size_in_bytes(),
             batch_max_timestamp: header.max_timestamp(),
