@@ -91,7 +91,8 @@ pub mod admin {
 /// Reading records: what surrounds the [`Consumer`].
 pub mod consumer {
     pub use crate::client::consumer::{
-        CommitHandle, ConsumerGroupMetadata, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp, PartitionInfo,
+        CommitHandle, ConsumerGroupMetadata, ConsumerInterceptor, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp,
+        PartitionInfo,
     };
 }
 

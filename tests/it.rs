@@ -20,6 +20,8 @@ mod consumer;
 mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/interceptors.rs"]
+mod interceptors;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/metrics.rs"]

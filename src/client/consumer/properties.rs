@@ -76,6 +76,7 @@ pub(super) fn set(config: &mut ConsumerConfig, name: &str, text: &str) -> Result
         "group.protocol" if text.trim().eq_ignore_ascii_case("classic") => {}
         "group.protocol" | "group.remote.assignor" => return Err(not_built(name, text)),
         "interceptor.classes" if parse_list(text).is_empty() => {}
+        // Java classes; here they are objects: `ConsumerConfig::interceptor`.
         "interceptor.classes" => return Err(not_built(name, text)),
         _ if WITHOUT_MEANING.contains(&name) => {}
         _ if WITHOUT_MEANING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {}
