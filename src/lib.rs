@@ -30,12 +30,15 @@
 //! ```
 //!
 //! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], the [`manual`] beside them.
+//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
+//! [`request_reply`], the [`manual`] beside them.
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `json` | yes | [`typed::Json`]: typed records as JSON |
+//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 //! | `prometheus` | no | [`metrics::Metrics`] as exposition text |

@@ -36,6 +36,24 @@ impl<K: Clone, V> Clone for Change<K, V> {
 }
 
 /// The changes of a table from the subscription on: see [`TableView::changes`](crate::TableView::changes).
+///
+/// ```
+/// use brokerless::TableView;
+/// use brokerless::table::Change;
+///
+/// async fn mirror(table: &TableView<String, i64>, sum: &mut i64) -> brokerless::Result<()> {
+///     let mut changes = table.changes();
+///     loop {
+///         match changes.next().await? {
+///             Change::Put(key, value) => println!("{key} is {value} now"),
+///             Change::Removed(key) => println!("{key} is gone"),
+///             // Too slow, or something newer than this code: the table itself is always right.
+///             _ => println!("{} entries", table.len()),
+///         }
+///         *sum = table.snapshot().values().map(|value| **value).sum();
+///     }
+/// }
+/// ```
 pub struct Changes<K, V> {
     shared: Arc<Shared<K, V>>,
     receiver: Option<broadcast::Receiver<Change<K, V>>>,

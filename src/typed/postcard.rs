@@ -9,6 +9,15 @@ use crate::typed::{BoxError, DeserializeContext, Deserializer, SerializeContext,
 /// `postcard`.
 ///
 /// The format does not describe itself: a field added or moved is another format. Bytes behind the value are refused.
+///
+/// ```
+/// use brokerless::typed::{DeserializeContext, Deserializer, Part, Postcard, SerializeContext, Serializer};
+/// let mut bytes = Vec::new();
+/// Postcard.serialize(&(1u8, "two"), &mut SerializeContext::new("t", Part::Value), &mut bytes).unwrap();
+/// assert_eq!(bytes, *b"\x01\x03two");
+/// let pair: (u8, String) = Postcard.deserialize(&bytes, &DeserializeContext::new("t", Part::Value)).unwrap();
+/// assert_eq!(pair, (1, "two".into()));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 

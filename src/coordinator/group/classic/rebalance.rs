@@ -12,6 +12,10 @@ use crate::error::ErrorCode;
 /// constant: long enough for the longest usual rebalance, because such a member sends no heartbeats.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1000;
 
+/// How long a group waits at least for one of its absent static members to come back and lead: longer than any rebalance
+/// timeout that would have the coordinator look again without pause.
+const MIN_WAIT_FOR_LEADER_MS: i32 = 1_000;
+
 impl ClassicGroup {
     /// Membership has changed: begins a rebalance, or ends the one under way if nobody is missing any more.
     pub(super) fn rebalance(&mut self, cx: &mut Context<'_>) {
@@ -81,7 +85,7 @@ impl ClassicGroup {
             cx.schedule(self.sync_timer(), self.rebalance_timeout_ms());
         } else {
             // Only static members are left, and none of them is here to lead.
-            cx.schedule(self.join_timer(), self.rebalance_timeout_ms());
+            cx.schedule(self.join_timer(), self.rebalance_timeout_ms().max(MIN_WAIT_FOR_LEADER_MS));
         }
     }
 
