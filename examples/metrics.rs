@@ -5,6 +5,7 @@
 //! cargo run --example metrics                          # a table of the most telling ones
 //! cargo run --example metrics --features prometheus    # and the exposition text
 //! ```
+#![allow(clippy::print_stdout)]
 
 use std::time::Duration;
 
