@@ -41,6 +41,8 @@
 //! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
+//! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
+//! | `tracing` | no | events and spans at the seams |
 
 pub mod blocking;
 mod broker;
