@@ -6,6 +6,8 @@ mod admin;
 mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/compaction.rs"]
+mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
 #[path = "it/group_admin.rs"]

@@ -28,7 +28,7 @@ pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, Partition
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
-use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
+use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager, TopicChanges};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metrics::TrafficRates;
@@ -39,6 +39,7 @@ use crate::error::{Error, ErrorCode};
 use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// A Kafka cluster inside this process.
@@ -128,12 +129,14 @@ impl Cluster {
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
+        trace::event!(INFO, "cluster started", cluster = cluster.cluster_id());
         Ok(cluster)
     }
 
     /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
     /// its clients fails with an error for which [`Error::is_closed`] holds.
     pub async fn shutdown(&self) {
+        trace::event!(INFO, "cluster is shut down", cluster = self.cluster_id());
         self.inner.closed.store(true, Ordering::Release);
         self.inner.driver.stop();
         self.inner.metadata.wake_all();
@@ -141,6 +144,7 @@ impl Cluster {
         for partition in self.inner.broker.replicas.partitions() {
             partition.delete(&mut wakes);
         }
+        self.inner.broker.replicas.memory().on_freed(&mut wakes);
         wakes.wake_all();
         self.inner.broker.cleaner.stop();
         self.inner.broker.groups.unload();
@@ -249,13 +253,21 @@ impl ClusterInner {
         command: impl FnOnce(&mut Controller, i64) -> crate::controller::Outcome<T>,
     ) -> Result<T, Error> {
         self.check_open()?;
-        let (mut deleted, mut wakes) = (Vec::new(), WakeList::new());
+        let _span = trace::span!(DEBUG, "controller command");
+        let (mut changes, mut wakes) = (TopicChanges::default(), WakeList::new());
         let response = self.metadata.command(command, |old, new| {
-            deleted = self.broker.replicas.apply(old, new, &mut wakes)?;
+            changes = self.broker.replicas.apply(old, new, &mut wakes)?;
             Ok(())
         });
         wakes.wake_all();
         let response = response?;
+        let TopicChanges { created, deleted } = changes;
+        for topic in &deleted {
+            trace::event!(INFO, "topic deleted", topic = &**topic);
+        }
+        for topic in &created {
+            trace::event!(INFO, "topic created", topic = &*topic.name, partitions = topic.partitions.len() as u64);
+        }
         if deleted.iter().any(|topic| **topic == *OFFSETS_TOPIC) {
             self.broker.groups.unload();
         }
@@ -316,6 +328,7 @@ impl ClusterInner {
         self.broker.groups.handle_timeouts();
         let now_ms = self.clock.now_ms();
         if self.next_retention_ms.load(Ordering::Relaxed) <= now_ms {
+            let _span = trace::span!(DEBUG, "retention");
             for partition in self.broker.replicas.partitions() {
                 partition.apply_retention();
             }
