@@ -8,11 +8,29 @@ mod admin_configs;
 mod admin_partitions;
 #[path = "it/auto_create.rs"]
 mod auto_create;
+#[path = "it/blocking.rs"]
+mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/compaction.rs"]
+mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/group_admin.rs"]
+mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/metrics.rs"]
+mod metrics;
+#[path = "it/processing.rs"]
+mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
+#[path = "it/typed.rs"]
+mod typed;

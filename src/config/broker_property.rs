@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::ConfigType::{self, Boolean, Int, Long};
+use crate::config::ConfigType::{self, Boolean, Double, Int, Long};
 use crate::config::topic_property::TOPIC_PROPERTIES;
 
 /// One broker setting.
@@ -28,21 +28,29 @@ const OWN: &[BrokerProperty] = &[
     read_only("group.max.session.timeout.ms", Int, "1800000"),
     read_only("group.max.size", Int, "2147483647"),
     read_only("group.min.session.timeout.ms", Int, "6000"),
+    dynamic("log.cleaner.backoff.ms", Long, "15000"),
+    dynamic("log.cleaner.dedupe.buffer.size", Long, "134217728"),
+    read_only("log.cleaner.enable", Boolean, "true"),
+    dynamic("log.cleaner.io.buffer.load.factor", Double, "0.9"),
+    dynamic("log.cleaner.io.buffer.size", Int, "524288"),
+    dynamic("log.cleaner.io.max.bytes.per.second", Double, "1.7976931348623157E308"),
+    dynamic("log.cleaner.threads", Int, "1"),
     read_only("log.retention.check.interval.ms", Long, "300000"),
     read_only("num.partitions", Int, "1"),
     read_only("offset.metadata.max.bytes", Int, "4096"),
+    read_only("offsets.retention.check.interval.ms", Long, "600000"),
+    read_only("offsets.retention.minutes", Int, "10080"),
     read_only("offsets.topic.num.partitions", Int, "50"),
     read_only("offsets.topic.segment.bytes", Int, "104857600"),
-    BrokerProperty {
-        name: "producer.id.expiration.ms",
-        kind: Int,
-        default: Some(Cow::Borrowed("86400000")),
-        is_dynamic: true,
-    },
+    dynamic("producer.id.expiration.ms", Int, "86400000"),
 ];
 
 const fn read_only(name: &'static str, kind: ConfigType, default: &'static str) -> BrokerProperty {
     BrokerProperty { name, kind, default: Some(Cow::Borrowed(default)), is_dynamic: false }
+}
+
+const fn dynamic(name: &'static str, kind: ConfigType, default: &'static str) -> BrokerProperty {
+    BrokerProperty { name, kind, default: Some(Cow::Borrowed(default)), is_dynamic: true }
 }
 
 /// All of them, in order of name.

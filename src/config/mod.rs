@@ -10,6 +10,7 @@
 
 mod broker_config;
 pub(crate) mod broker_property;
+mod cleaner_config;
 pub(crate) mod describe;
 mod entry;
 mod log_config;
@@ -19,6 +20,7 @@ mod topic_config;
 pub(crate) mod topic_property;
 
 pub(crate) use broker_config::BrokerConfig;
+pub(crate) use cleaner_config::CleanerConfig;
 pub use entry::{ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
 #[cfg(test)]
 pub(crate) use log_config::CleanupPolicy;

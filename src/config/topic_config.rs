@@ -103,6 +103,14 @@ impl TopicConfig {
         self.set("min.insync.replicas", replicas.to_string())
     }
 
+    /// `brokerless.memory.max.bytes`, which Kafka does not have: how many bytes the topic's partitions may hold
+    /// together; what happens then is the cluster's [`MemoryPolicy`](crate::MemoryPolicy). Default: no bound, or what
+    /// [`ClusterBuilder::topic_memory_limit`](crate::ClusterBuilder::topic_memory_limit) says.
+    #[must_use]
+    pub fn memory_limit(self, bytes: u64) -> Self {
+        self.set("brokerless.memory.max.bytes", bytes.to_string())
+    }
+
     /// The overrides, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -136,6 +136,17 @@ pub(crate) fn check_compaction_lag(value: impl Fn(&TopicProperty) -> Option<Stri
 
 /// In the order in which they are applied: `internal.segment.bytes` after `segment.bytes`, which it overrides.
 pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
+    // Ours, not Kafka's: what its partitions may hold together. See the manual's page on limits.
+    property(
+        "brokerless.memory.max.bytes",
+        &[same("brokerless.topic.memory.max.bytes")],
+        "-1",
+        Long,
+        |config, name, text| {
+            config.memory_max_bytes = u64::try_from(parse_i64(name, text, -1..)?).ok();
+            Ok(())
+        },
+    ),
     property("cleanup.policy", &[same("log.cleanup.policy")], "delete", List, cleanup_policy),
     property("compression.type", &[same("compression.type")], "producer", Word, compression_type),
     property("compression.gzip.level", &[same("compression.gzip.level")], "-1", Int, gzip_level),
@@ -349,13 +360,9 @@ const fn hours(name: &'static str, at_least: i32) -> Synonym {
     Synonym { name, unit: Unit::Hours(at_least) }
 }
 
-/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161).
+/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161). Kafka 4.3 lets a policy be there twice.
 fn cleanup_policy(config: &mut LogConfig, name: &str, text: &str) -> Result<()> {
     let policies = parse_list(text);
-    let twice = |(index, policy)| policies[..index].contains(policy);
-    if policies.iter().enumerate().any(twice) {
-        return Err(Error::config(format!("Configuration '{name}' values must not be duplicated.")));
-    }
     if policies.contains(&"") {
         return Err(Error::config(format!("Configuration '{name}' values must not be empty.")));
     }
@@ -437,7 +444,8 @@ mod tests {
         let mut names: Vec<_> = TOPIC_PROPERTIES.iter().map(|property| property.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 34);
+        // Kafka's 34, and `brokerless.memory.max.bytes`.
+        assert_eq!(names.len(), 35);
         let position = |name| TOPIC_PROPERTIES.iter().position(|property| property.name == name);
         assert!(position("internal.segment.bytes") > position("segment.bytes"));
     }
@@ -537,10 +545,6 @@ mod tests {
         assert_eq!(
             refusal("cleanup.policy", "drop"),
             "Invalid value drop for configuration cleanup.policy: String must be one of: compact, delete"
-        );
-        assert_eq!(
-            refusal("cleanup.policy", "delete,delete"),
-            "Configuration 'cleanup.policy' values must not be duplicated."
         );
         assert_eq!(refusal("cleanup.policy", "delete,"), "Configuration 'cleanup.policy' values must not be empty.");
         assert_eq!(

@@ -25,14 +25,14 @@ impl LeaderEpochCache {
         self.entries.push((epoch, start_offset));
     }
 
-    /// The first epoch that is left, and where it begins.
-    pub(crate) fn earliest(&self) -> Option<(LeaderEpoch, Offset)> {
-        self.entries.first().copied()
-    }
-
     /// The epoch of the last entry.
     pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|&(epoch, _)| epoch)
+    }
+
+    /// The epoch of the record at `log_start`, or of the next one to come there.
+    pub(crate) fn earliest(&self, log_start: Offset) -> Option<LeaderEpoch> {
+        self.entries.first().filter(|&&(_, start)| start <= log_start).map(|&(epoch, _)| epoch)
     }
 
     /// OffsetForLeaderEpoch: the largest known epoch up to `epoch`, and where it ends. `None` for an epoch that is not

@@ -37,6 +37,9 @@ pub(crate) struct BatchBuilder {
     count: u32,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// A timestamp, and its delta as it lies in a record: most records have the same as the one before them.
+    last_timestamp: i64,
+    last_delta: Short,
 }
 
 /// What is decided only when a batch is sealed.
@@ -55,7 +58,16 @@ impl BatchBuilder {
     /// An empty batch whose body may take up the block's capacity.
     pub(crate) fn new(block: Block) -> Self {
         let limit = block.capacity().min(MAX_BODY_SIZE);
-        Self { block, written: 0, limit, count: 0, base_timestamp: NO_TIMESTAMP, max_timestamp: NO_TIMESTAMP }
+        Self {
+            block,
+            written: 0,
+            limit,
+            count: 0,
+            base_timestamp: NO_TIMESTAMP,
+            max_timestamp: NO_TIMESTAMP,
+            last_timestamp: NO_TIMESTAMP,
+            last_delta: Short::new(0),
+        }
     }
 
     /// Bytes that a lone record would take in the body (an upper bound: as if its deltas were as large as they get).
@@ -82,38 +94,62 @@ impl BatchBuilder {
         headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
     ) -> Option<u32> {
         let index = self.count;
-        let base_timestamp = if index == 0 { timestamp } else { self.base_timestamp };
-        // Wrapping, as in Kafka: the reader adds the delta the same way, so even the extremes round-trip.
-        let timestamp_delta = varint::zigzag64(timestamp.wrapping_sub(base_timestamp));
-        let offset_delta = index << 1;
         let payload = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         let common = headers.len() == 0
             && payload <= MAX_COMMON_PAYLOAD
-            && timestamp_delta | u64::from(offset_delta) < u64::from(SHORT_LIMIT)
-            && payload + MAX_COMMON_OVERHEAD <= self.limit - self.written;
+            && index < SHORT_LIMIT / 2
+            && payload + MAX_COMMON_OVERHEAD <= self.limit - self.written
+            && ((timestamp == self.last_timestamp && index > 0) || self.stamp_short(timestamp));
         self.written += if common {
-            let window = self.window(payload + MAX_COMMON_OVERHEAD);
-            append_common(window, timestamp_delta, offset_delta, key, value)
+            let (timestamp_delta, offset_delta) = (self.last_delta, Short::new(index << 1));
+            append_common(self.window(payload + MAX_COMMON_OVERHEAD), timestamp_delta, offset_delta, key, value)
         } else {
-            self.append_any(timestamp_delta, offset_delta, key, value, headers)?
+            self.append_any(timestamp, key, value, headers)?
         };
-
-        self.base_timestamp = base_timestamp;
-        self.max_timestamp = if index == 0 { timestamp } else { self.max_timestamp.max(timestamp) };
         self.count = index + 1;
         Some(index)
+    }
+
+    /// Another timestamp, of a record that there is room for. Returns whether its delta has one or two bytes; otherwise
+    /// nothing has changed.
+    #[inline(never)]
+    fn stamp_short(&mut self, timestamp: i64) -> bool {
+        let delta = self.timestamp_delta(timestamp);
+        if delta >= u64::from(SHORT_LIMIT) {
+            return false;
+        }
+        self.stamp(timestamp);
+        (self.last_timestamp, self.last_delta) = (timestamp, Short::new(delta as u32));
+        true
+    }
+
+    /// Counts the next record's timestamp.
+    fn stamp(&mut self, timestamp: i64) {
+        if self.count == 0 {
+            (self.base_timestamp, self.max_timestamp) = (timestamp, timestamp);
+            (self.last_timestamp, self.last_delta) = (timestamp, Short::new(0));
+        } else {
+            self.max_timestamp = self.max_timestamp.max(timestamp);
+        }
+    }
+
+    /// The next record's delta, zig-zag encoded. Wrapping, as in Kafka: the reader adds the delta the same way, so even
+    /// the extremes round-trip.
+    fn timestamp_delta(&self, timestamp: i64) -> u64 {
+        let base_timestamp = if self.count == 0 { timestamp } else { self.base_timestamp };
+        varint::zigzag64(timestamp.wrapping_sub(base_timestamp))
     }
 
     /// Encodes any record, and returns its size. `None` where there is no room for it.
     #[inline(never)]
     fn append_any<'h>(
         &mut self,
-        timestamp_delta: u64,
-        offset_delta: u32,
+        timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
     ) -> Option<usize> {
+        let (timestamp_delta, offset_delta) = (self.timestamp_delta(timestamp), self.count << 1);
         let headers_count = headers.len();
         let record = 1
             + varint::size_of_u64(timestamp_delta)
@@ -127,7 +163,8 @@ impl BatchBuilder {
         if size > self.limit - self.written {
             return None;
         }
-        let mut window = self.window(size);
+        self.stamp(timestamp);
+        let mut window = Window { bytes: self.window(size), written: 0 };
         window.varint(zigzag_length(record).into());
         window.byte(0);
         window.varint(timestamp_delta);
@@ -143,15 +180,15 @@ impl BatchBuilder {
         Some(size)
     }
 
-    /// The next bytes of the block, at least as many as asked for, which the caller has made sure to be there.
+    /// The next bytes of the block, which the caller has made sure to be there.
     #[inline(always)]
-    fn window(&mut self, size: usize) -> Window<'_> {
+    fn window(&mut self, size: usize) -> &mut [u8] {
         let buffer = self.block.buffer();
         let needed = self.written + size;
         if needed > buffer.len() {
             grow(buffer, needed, self.limit);
         }
-        Window { bytes: &mut buffer[self.written..], written: 0 }
+        &mut buffer[self.written..needed]
     }
 
     /// Records so far.
@@ -201,45 +238,93 @@ impl BatchBuilder {
     }
 }
 
-/// Encodes a record without headers whose varints have one or two bytes each, which a processor predicts better than it
-/// computes. Returns its size. There must be room for [`MAX_COMMON_OVERHEAD`] beside key and value.
+/// Encodes a record without headers whose varints have one or two bytes each. Returns its size. There must be room for
+/// [`MAX_COMMON_OVERHEAD`] beside key and value: what stands before the payload is put together in a register, and
+/// written with a few bytes too many, which the payload then overwrites.
 #[inline(always)]
 fn append_common(
-    mut window: Window<'_>,
-    timestamp_delta: u64,
-    offset_delta: u32,
+    window: &mut [u8],
+    timestamp_delta: Short,
+    offset_delta: Short,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
 ) -> usize {
-    let timestamp_delta = timestamp_delta as u32;
-    let (key_length, value_length) = (zigzag_nullable_length(key), zigzag_nullable_length(value));
-    let size_of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let lengths = size_of_short(timestamp_delta)
-        + size_of_short(offset_delta)
-        + size_of_short(key_length)
-        + size_of_short(value_length);
-    let record = 1 + lengths + size_of(key) + size_of(value) + 1;
-    window.short(zigzag_length(record));
-    window.byte(0);
-    window.short(timestamp_delta);
-    window.short(offset_delta);
-    window.short(key_length);
+    let value_length = Short::new(zigzag_nullable_length(value));
+    let value = value.unwrap_or_default();
+    // Attributes, of which there are none, and the deltas.
+    let start = Run { bytes: 0, size: 1 }.with(timestamp_delta).with(offset_delta);
+    let mut at;
+    match key {
+        None => {
+            let start = start.with(Short::new(NULL_LENGTH)).with(value_length);
+            at = write_start(window, start, value.len() + 1);
+        }
+        Some(key) => {
+            let start = start.with(Short::new(zigzag_length(key.len())));
+            at = write_start(window, start, key.len() + value_length.size as usize + value.len() + 1);
+            window[at..][..key.len()].copy_from_slice(key);
+            at += key.len();
+            window[at..][..2].copy_from_slice(&value_length.bytes.to_le_bytes());
+            at += value_length.size as usize;
+        }
+    }
     // A copy of nothing is a call all the same.
-    if let Some(key) = key {
-        window.slice(key);
+    if !value.is_empty() {
+        window[at..][..value.len()].copy_from_slice(value);
+        at += value.len();
     }
-    window.short(value_length);
-    if let Some(value) = value {
-        window.slice(value);
-    }
-    window.byte(0);
-    window.written
+    // No headers.
+    window[at] = 0;
+    at + 1
 }
 
-/// Bytes of a varint that has one or two.
+/// Writes the record's length and its `start`, behind which come `rest` bytes. Returns where those begin.
 #[inline(always)]
-fn size_of_short(value: u32) -> usize {
-    1 + usize::from(value >= 0x80)
+fn write_start(window: &mut [u8], start: Run, rest: usize) -> usize {
+    let length = Short::new(zigzag_length(start.size as usize + rest));
+    let head: &mut [u8; 10] = window.first_chunk_mut().expect("the common overhead is longer");
+    head[..2].copy_from_slice(&length.bytes.to_le_bytes());
+    // By branch, not by arithmetic: records of one stream are alike, and then the processor need not wait.
+    if length.size == 1 {
+        head[1..9].copy_from_slice(&start.bytes.to_le_bytes());
+        1 + start.size as usize
+    } else {
+        head[2..10].copy_from_slice(&start.bytes.to_le_bytes());
+        2 + start.size as usize
+    }
+}
+
+/// A varint of one or two bytes.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    bytes: u16,
+    size: u32,
+}
+
+impl Short {
+    #[inline(always)]
+    const fn new(value: u32) -> Self {
+        debug_assert!(value < SHORT_LIMIT);
+        if value < 0x80 {
+            Self { bytes: value as u16, size: 1 }
+        } else {
+            Self { bytes: (value & 0x7f | 0x80 | (value >> 7) << 8) as u16, size: 2 }
+        }
+    }
+}
+
+/// Up to eight bytes of varints.
+#[derive(Clone, Copy)]
+struct Run {
+    bytes: u64,
+    size: u32,
+}
+
+impl Run {
+    #[inline(always)]
+    fn with(self, short: Short) -> Self {
+        Self { bytes: self.bytes | u64::from(short.bytes) << (8 * self.size), size: self.size + short.size }
+    }
 }
 
 #[cold]
@@ -256,28 +341,14 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    #[inline(always)]
     fn slice(&mut self, bytes: &[u8]) {
         self.bytes[self.written..][..bytes.len()].copy_from_slice(bytes);
         self.written += bytes.len();
     }
 
-    #[inline(always)]
     fn byte(&mut self, byte: u8) {
         self.bytes[self.written] = byte;
         self.written += 1;
-    }
-
-    /// A varint of one or two bytes.
-    #[inline(always)]
-    fn short(&mut self, value: u32) {
-        debug_assert!(value < SHORT_LIMIT);
-        if value < 0x80 {
-            self.byte(value as u8);
-        } else {
-            self.bytes[self.written..][..2].copy_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
-            self.written += 2;
-        }
     }
 
     fn varint(&mut self, mut value: u64) {
@@ -305,10 +376,12 @@ fn zigzag_length(length: usize) -> u32 {
     (length as u32) << 1
 }
 
-/// The same where null is -1, which zig-zag encodes as 1.
+/// The length of null, -1, zig-zag encoded.
+const NULL_LENGTH: u32 = 1;
+
 #[inline]
 fn zigzag_nullable_length(bytes: Option<&[u8]>) -> u32 {
-    bytes.map_or(1, |bytes| zigzag_length(bytes.len()))
+    bytes.map_or(NULL_LENGTH, |bytes| zigzag_length(bytes.len()))
 }
 
 #[inline]

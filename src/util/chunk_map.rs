@@ -22,7 +22,6 @@ pub(crate) struct ChunkMap<K, V> {
 }
 
 impl<K, V> ChunkMap<K, V> {
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -6,5 +6,7 @@ pub(crate) mod coarse_time;
 pub(crate) mod codec;
 pub(crate) mod murmur2;
 pub(crate) mod race;
+pub(crate) mod sync;
+pub(crate) mod trace;
 pub(crate) mod varint;
 pub(crate) mod wake_list;

@@ -7,6 +7,9 @@
 mod configs;
 mod describe_cluster;
 mod elections;
+mod group_filter;
+mod group_members;
+mod group_offsets;
 mod groups;
 mod log_dirs;
 mod new_partitions;
@@ -17,7 +20,9 @@ mod topic_description;
 mod topics;
 
 pub use describe_cluster::{ClusterDescription, Node};
-pub use groups::{GroupDescription, GroupListing, GroupState, MemberDescription};
+pub use group_filter::GroupFilter;
+pub use group_members::MemberToRemove;
+pub use groups::{GroupDescription, GroupListing, GroupState, GroupType, MemberDescription};
 pub use log_dirs::{LogDirDescription, ReplicaInfo};
 pub use new_partitions::NewPartitions;
 pub use new_topic::NewTopic;

@@ -262,6 +262,8 @@ impl Consumer {
             result = within(committed).await;
         }
         self.finish_pending_commits(deadline).await;
+        let rebalance = self.take_rebalance_commits();
+        result = result.and(within(rebalance).await);
         let revoked = self.give_up_everything();
         result = result.and(within(revoked).await);
         if let Some(left) = self.leave("the consumer is being closed") {

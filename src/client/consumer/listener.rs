@@ -89,6 +89,37 @@ impl RebalanceContext<'_> {
         self.consumer.listener_commits.push(answer);
     }
 
+    /// Commits what `offsets` says as soon as it is known. The rebalance waits for that, while records of partitions that
+    /// stay are returned and heartbeats are sent: the way to finish work in other tasks before partitions go. It must be
+    /// over well within `max.poll.interval.ms`, after which the group goes on without this member. `close` waits for it,
+    /// too; `unsubscribe` cannot, and drops it.
+    ///
+    /// ```
+    /// # use brokerless::{RebalanceContext, RebalanceListener, TopicPartition};
+    /// # struct Writers;
+    /// # impl Writers { async fn finish(self, _: Vec<TopicPartition>) -> Vec<(TopicPartition, i64)> { Vec::new() } }
+    /// # impl Clone for Writers { fn clone(&self) -> Self { Self } }
+    /// # struct Listener { writers: Writers }
+    /// use brokerless::types::OffsetAndMetadata;
+    /// impl RebalanceListener for Listener {
+    ///     fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+    ///         let (writers, partitions) = (self.writers.clone(), partitions.to_vec());
+    ///         context.commit_when(async move {
+    ///             let written = writers.finish(partitions).await;
+    ///             written.into_iter().map(|(partition, next)| (partition, OffsetAndMetadata::new(next)))
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    pub fn commit_when<O>(&mut self, offsets: impl Future<Output = O> + Send + 'static)
+    where
+        O: IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    {
+        let offsets = async move { offsets.await.into_iter().collect() };
+        let answer = self.consumer.send_commit_when(offsets);
+        self.consumer.listener_commits.push(answer);
+    }
+
     /// See [`Consumer::seek`].
     pub fn seek(&mut self, topic_partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
         self.consumer.seek(topic_partition, offset)

@@ -149,6 +149,23 @@ pub struct OwnedConsumerRecord {
     headers: Vec<(Box<str>, Option<Bytes>)>,
 }
 
+#[cfg(test)]
+impl OwnedConsumerRecord {
+    /// One with an empty value.
+    pub(crate) fn for_test(topic_partition: TopicPartition, offset: Offset, key: Option<Bytes>) -> Self {
+        Self {
+            topic_partition,
+            offset,
+            timestamp: 0,
+            timestamp_type: TimestampType::CreateTime,
+            leader_epoch: LeaderEpoch(0),
+            key,
+            value: Some(Bytes::new()),
+            headers: Vec::new(),
+        }
+    }
+}
+
 impl OwnedConsumerRecord {
     /// The topic's name.
     pub fn topic(&self) -> &str {

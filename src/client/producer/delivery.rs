@@ -1,36 +1,46 @@
 //! [`Delivery`]: the future of one record, and the [`BatchCell`] that it shares with its batch.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-use parking_lot::Mutex;
 
 use crate::client::producer::RecordMetadata;
 use crate::client::producer::timestamps::Timestamps;
 use crate::cluster::AppendInfo;
 use crate::error::{Error, Result};
 use crate::types::{NO_OFFSET, Offset, TopicPartition};
+use crate::util::sync::{Mutex, OnceLock};
 
 /// Resolves once the record was acknowledged, or has failed for good.
 ///
 /// It is small, and dropping it is cheap: the record is sent all the same. Records of one batch resolve together, so
 /// awaiting the last of many costs one wake.
 pub struct Delivery {
-    cell: Arc<BatchCell>,
+    /// Taken only when it is dropped.
+    cell: Option<Arc<BatchCell>>,
     place: Place,
+}
+
+thread_local! {
+    /// The reference of the delivery that this thread dropped last, for the next record of the same batch: whoever sends
+    /// and drops deliveries at once, as most do, counts references once a batch instead of twice a record.
+    static SPARE: Cell<Option<Arc<BatchCell>>> = const { Cell::new(None) };
 }
 
 /// The record's index in its batch, in the lower half; and where in the cell's list of wakers this delivery's was last
 /// found, in the upper half. In one word: halves that are stored one by one and then moved together stall the processor,
 /// which is dear when it happens for every record.
+///
+/// Never 0, so that the result of a send is no larger than a delivery.
 #[derive(Clone, Copy)]
-struct Place(u64);
+struct Place(NonZeroU64);
 
 impl Place {
-    const NO_WAKER: u64 = (u32::MAX as u64) << 32;
+    const NO_WAKER: NonZeroU64 = NonZeroU64::new((u32::MAX as u64) << 32).unwrap();
 
     #[inline]
     fn new(index: u32) -> Self {
@@ -38,22 +48,43 @@ impl Place {
     }
 
     fn index(self) -> u32 {
-        self.0 as u32
+        self.0.get() as u32
     }
 
     fn waker(self) -> usize {
-        (self.0 >> 32) as usize
+        (self.0.get() >> 32) as usize - 1
     }
 
     fn set_waker(&mut self, at: usize) {
-        self.0 = u64::from(self.index()) | (at as u64) << 32;
+        let upper = NonZeroU64::MIN.saturating_add(at as u64).get() << 32;
+        self.0 = NonZeroU64::MIN.saturating_add((upper | u64::from(self.index())) - 1);
     }
 }
 
 impl Delivery {
     #[inline]
     pub(super) fn new(cell: Arc<BatchCell>, index: u32) -> Self {
-        Self { cell, place: Place::new(index) }
+        Self { cell: Some(cell), place: Place::new(index) }
+    }
+
+    /// The delivery of a record that was just put into the batch of this cell.
+    #[inline]
+    pub(super) fn of(cell: &Arc<BatchCell>, index: u32) -> Self {
+        let spare = SPARE.try_with(|place| {
+            let spare = place.take()?;
+            if Arc::ptr_eq(&spare, cell) {
+                return Some(spare);
+            }
+            // Not dropped here, under the slot's lock.
+            place.set(Some(spare));
+            None
+        });
+        Self::new(spare.ok().flatten().unwrap_or_else(|| Arc::clone(cell)), index)
+    }
+
+    #[inline]
+    fn cell(&self) -> &Arc<BatchCell> {
+        self.cell.as_ref().expect("it is there until the drop")
     }
 
     /// Resolves, to nothing that matters, when the whole batch is complete.
@@ -63,7 +94,7 @@ impl Delivery {
 
     /// The result, if there is one already; `None` while the record is on its way.
     pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
-        let (mut cell, mut index) = (&self.cell, self.place.index());
+        let (mut cell, mut index) = (self.cell(), self.place.index());
         loop {
             match cell.resolved.get()? {
                 Resolved { outcome: Outcome::Split(parts), .. } => (cell, index) = part_of(parts, index),
@@ -79,7 +110,16 @@ impl Delivery {
 
     /// The partition that the record was put into.
     pub fn topic_partition(&self) -> &TopicPartition {
-        &self.cell.topic_partition
+        &self.cell().topic_partition
+    }
+}
+
+impl Drop for Delivery {
+    #[inline]
+    fn drop(&mut self) {
+        let cell = self.cell.take();
+        // Where the thread is ending, `cell` is dropped with the closure.
+        drop(SPARE.try_with(|spare| spare.replace(cell)));
     }
 }
 
@@ -89,17 +129,19 @@ impl Future for Delivery {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            if !this.cell.is_done() && this.cell.register(cx.waker(), &mut this.place) {
+            let Self { cell, place } = this;
+            let cell = cell.as_ref().expect("it is there until the drop");
+            if !cell.is_done() && cell.register(cx.waker(), place) {
                 return Poll::Pending;
             }
-            match this.cell.resolved.get() {
+            match cell.resolved.get() {
                 None => {}
                 Some(Resolved { outcome: Outcome::Split(parts), .. }) => {
-                    let (cell, index) = part_of(parts, this.place.index());
+                    let (cell, index) = part_of(parts, place.index());
                     *this = Self::new(Arc::clone(cell), index);
                 }
                 Some(resolved) => {
-                    return Poll::Ready(resolved.record(&this.cell.topic_partition, this.place.index()));
+                    return Poll::Ready(resolved.record(&cell.topic_partition, place.index()));
                 }
             }
         }
@@ -109,7 +151,7 @@ impl Future for Delivery {
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("topic_partition", &self.cell.topic_partition)
+            .field("topic_partition", self.topic_partition())
             .field("index", &self.place.index())
             .field("result", &self.try_result())
             .finish()

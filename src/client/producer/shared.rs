@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use parking_lot::MutexGuard;
 use tokio::sync::Semaphore;
 
 use crate::client::producer::batch::OpenBatch;
@@ -21,6 +20,7 @@ use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
 use crate::util::coarse_time;
 use crate::util::murmur2::partition_for_key;
+use crate::util::sync::MutexGuard;
 
 /// Everything that the handles of one producer share.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Shared {
         if let Some(callback) = callback.take() {
             open.callbacks.push((index, callback));
         }
-        Some(Delivery::new(Arc::clone(open.completion.cell()), index))
+        Some(Delivery::of(open.completion.cell(), index))
     }
 
     /// Opens a batch with this record.

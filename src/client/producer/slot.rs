@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::client::producer::batch::{Batch, OpenBatch};
@@ -17,6 +16,8 @@ use crate::client::producer::topic::Sticky;
 use crate::cluster::PartitionHandle;
 use crate::error::Error;
 use crate::types::{Offset, TopicPartition};
+use crate::util::sync::atomic::{AtomicUsize, Ordering};
+use crate::util::sync::{Mutex, MutexGuard};
 
 /// One partition's batches.
 pub(super) struct Slot {

@@ -14,37 +14,46 @@ type Chunk<T> = Box<[OnceLock<T>]>;
 /// two loads.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    chunks: [OnceLock<Chunk<T>>; CHUNKS],
+    /// In place, because most tables never grow past it.
+    first: [OnceLock<T>; FIRST_CHUNK],
+    /// The chunks behind it.
+    chunks: [OnceLock<Chunk<T>>; CHUNKS - 1],
 }
 
 impl<T> Table<T> {
     pub(super) const fn new() -> Self {
-        Self { chunks: [const { OnceLock::new() }; CHUNKS] }
+        Self { first: [const { OnceLock::new() }; FIRST_CHUNK], chunks: [const { OnceLock::new() }; CHUNKS - 1] }
     }
 
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
-        let (chunk, at) = Self::position(index);
-        self.chunks[chunk].get()?[at].get()
+        match self.first.get(index) {
+            Some(entry) => entry.get(),
+            None => {
+                let (chunk, at) = Self::position(index);
+                self.chunks[chunk - 1].get()?[at].get()
+            }
+        }
     }
 
     pub(super) fn get_or_init(&self, index: usize, make: impl FnOnce() -> T) -> &T {
+        if let Some(entry) = self.first.get(index) {
+            return entry.get_or_init(make);
+        }
         let (chunk, at) = Self::position(index);
-        let entries = self.chunks[chunk].get_or_init(|| (0..FIRST_CHUNK << chunk).map(|_| OnceLock::new()).collect());
-        entries[at].get_or_init(make)
+        let new_chunk = || (0..FIRST_CHUNK << chunk).map(|_| OnceLock::new()).collect();
+        self.chunks[chunk - 1].get_or_init(new_chunk)[at].get_or_init(make)
     }
 
     /// Every entry there is, in order of index.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().filter_map(OnceLock::get).flatten().filter_map(OnceLock::get)
+        let further = self.chunks.iter().filter_map(OnceLock::get).flatten();
+        self.first.iter().chain(further).filter_map(OnceLock::get)
     }
 
+    /// The chunk, counting the first one, and the place in it.
     #[inline]
     fn position(index: usize) -> (usize, usize) {
-        // Most tables never grow past their first chunk.
-        if index < FIRST_CHUNK {
-            return (0, index);
-        }
         let shifted = index + FIRST_CHUNK;
         let chunk = shifted.ilog2() - FIRST_CHUNK_BITS;
         (chunk as usize, shifted - (FIRST_CHUNK << chunk))
