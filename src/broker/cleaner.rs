@@ -41,7 +41,7 @@ impl Cleaner {
     /// Bytes of batches to one piece of work: about a millisecond's.
     const PIECE_BYTES: usize = 2 << 20;
 
-    /// A cleaner that looks for the first time when the backoff of the settings that the broker starts with is over.
+    /// `config` is what the broker is started with; later the image says.
     pub(crate) fn new(clock: Clock, config: &CleanerConfig, hash_seed: u64) -> Self {
         let next_ms = clock.now_ms().saturating_add(config.backoff_ms());
         Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
@@ -72,6 +72,11 @@ impl Cleaner {
         state.next_ms
     }
 
+    /// Looks for work at once: `log.cleaner.*` has changed, and what was waited for counts no more.
+    pub(crate) fn reconfigured(&self) {
+        self.state.lock().next_ms = self.clock.now_ms();
+    }
+
     /// Lets go of the log at hand.
     pub(crate) fn stop(&self) {
         let run = self.state.lock().run.take();
@@ -91,8 +96,8 @@ impl Cleaner {
             Some((partition, need))
         });
         let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
-        let limits =
-            CompactionLimits { dedupe_buffer_size: image.config.cleaner.dedupe_buffer_size, hash_seed: self.hash_seed };
+        let dedupe_buffer_size = image.config.cleaner.dedupe_buffer_size;
+        let limits = CompactionLimits { dedupe_buffer_size, hash_seed: self.hash_seed };
         let compaction = partition.begin_compaction(limits).ok().flatten()?;
         Some(Run { partition, compaction, is_over: false })
     }

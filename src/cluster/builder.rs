@@ -23,10 +23,10 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
     recycled_bytes: usize,
+    max_partitions: usize,
     memory_limit: Option<u64>,
     memory_policy: MemoryPolicy,
     max_groups: usize,
-    max_partitions: usize,
 }
 
 impl Default for ClusterBuilder {
@@ -35,10 +35,10 @@ impl Default for ClusterBuilder {
             properties: BTreeMap::new(),
             seed: None,
             recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            max_partitions: Controller::DEFAULT_MAX_PARTITIONS,
             memory_limit: None,
             memory_policy: MemoryPolicy::default(),
             max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
-            max_partitions: Controller::DEFAULT_MAX_PARTITIONS,
         }
     }
 }
@@ -64,6 +64,14 @@ impl ClusterBuilder {
     /// memory is only ever what a log held before, nothing is allocated ahead.
     pub fn recycled_memory(mut self, bytes: usize) -> Self {
         self.recycled_bytes = bytes;
+        self
+    }
+
+    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
+    /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
+    /// partition takes a few kilobytes.
+    pub fn max_partitions(mut self, partitions: usize) -> Self {
+        self.max_partitions = partitions;
         self
     }
 
@@ -94,14 +102,6 @@ impl ClusterBuilder {
     /// number. Kafka has no such setting. Default 100,000.
     pub fn max_groups(mut self, groups: usize) -> Self {
         self.max_groups = groups;
-        self
-    }
-
-    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
-    /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
-    /// partition takes a few kilobytes.
-    pub fn max_partitions(mut self, partitions: usize) -> Self {
-        self.max_partitions = partitions;
         self
     }
 

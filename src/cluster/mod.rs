@@ -58,7 +58,7 @@ pub struct Cluster {
 
 pub(crate) struct ClusterInner {
     clock: Clock,
-    /// What the broker was started with. What was set since is in the image, and all of it is about topics.
+    /// What the broker was started with. What was set since is in the image, whose readers read it there.
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
@@ -260,12 +260,18 @@ impl ClusterInner {
         self.check_open()?;
         let _span = trace::span!(DEBUG, "controller command");
         let (mut changes, mut wakes) = (TopicChanges::default(), WakeList::new());
+        let mut cleaner_reconfigured = false;
         let response = self.metadata.command(command, |old, new| {
             changes = self.broker.replicas.apply(old, new, &mut wakes)?;
+            cleaner_reconfigured = old.config.cleaner != new.config.cleaner;
             Ok(())
         });
         wakes.wake_all();
         let response = response?;
+        if cleaner_reconfigured {
+            self.broker.cleaner.reconfigured();
+            self.timers_changed.notify_one();
+        }
         let TopicChanges { created, deleted } = changes;
         for topic in &deleted {
             trace::event!(INFO, "topic deleted", topic = &**topic);

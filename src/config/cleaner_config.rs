@@ -19,7 +19,7 @@ pub(crate) struct CleanerConfig {
     max_bytes_per_second: f64,
 }
 
-/// The one float was parsed from a text that is a number.
+/// The one float is a rate that was checked to be a number above 0.
 impl Eq for CleanerConfig {}
 
 impl Default for CleanerConfig {

@@ -132,14 +132,14 @@ impl<S: SegmentStore> Log<S> {
         self.size_in_bytes
     }
 
-    /// How many segments there are: at least one.
-    pub(crate) fn segment_count(&self) -> usize {
-        self.segments.len()
-    }
-
     /// What is remembered of producers, in order of id.
     pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
         self.producers.active()
+    }
+
+    /// How many segments there are: at least one.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments.len()
     }
 
     /// Raises the high watermark, but not beyond the log end. True if it was raised.
