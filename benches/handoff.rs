@@ -268,7 +268,7 @@ impl Stream {
                     move || {
                         runtime().block_on(async {
                             let mut consumer = reader(cluster);
-                            consumer.seek(&TopicPartition::new("t", 0), start).unwrap();
+                            consumer.seek(TopicPartition::new("t", 0), start).unwrap();
                             let (mut sum, mut count) = (0u64, 0u64);
                             while count < records {
                                 let polled = consumer.poll(Duration::from_secs(10)).await.unwrap();

@@ -30,15 +30,21 @@
 //! ```
 //!
 //! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], the [`manual`] beside them.
+//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
+//! [`request_reply`], the [`manual`] beside them.
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `json` | yes | [`typed::Json`]: typed records as JSON |
+//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
+//! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
+//! | `tracing` | no | events and spans at the seams |
 
+pub mod blocking;
 mod broker;
 mod client;
 mod cluster;
@@ -51,8 +57,13 @@ pub mod error;
 pub mod fuzzing;
 mod log;
 pub mod manual;
+pub mod metrics;
 mod partition;
+pub mod processing;
 pub mod record;
+pub mod request_reply;
+mod table_view;
+pub mod typed;
 pub mod types;
 mod util;
 
@@ -62,16 +73,18 @@ pub use client::consumer::{
     PartitionAssignor, RebalanceContext, RebalanceListener,
 };
 pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, RecordMetadata};
-pub use cluster::{Cluster, ClusterBuilder};
+pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
 pub mod admin {
     pub use crate::client::admin::{
-        ClusterDescription, DeletedRecords, GroupDescription, GroupListing, GroupState, ListedOffset,
-        MemberDescription, Node, OffsetSpec, PartitionDescription, TopicDescription, TopicListing,
+        ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
+        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
+        TopicListing,
     };
 }
 
@@ -85,6 +98,11 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

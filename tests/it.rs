@@ -2,11 +2,29 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/blocking.rs"]
+mod blocking;
 #[path = "it/cluster.rs"]
 mod cluster;
+#[path = "it/compaction.rs"]
+mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/group_admin.rs"]
+mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/metrics.rs"]
+mod metrics;
+#[path = "it/processing.rs"]
+mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
+#[path = "it/typed.rs"]
+mod typed;

@@ -14,15 +14,17 @@ use tokio::sync::oneshot;
 use crate::broker::{Clock, PartitionHandle};
 use crate::coordinator::CoordinatorRecord;
 use crate::coordinator::group::{
-    DescribedGroup, GroupConfig, GroupShard, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, Outcome, Reply, SyncGroupRequest, SyncGroupResponse, Token, partition_for,
+    DescribedGroup, GroupConfig, GroupCount, GroupShard, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListedGroup, Note, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Outcome, Reply,
+    SyncGroupRequest, SyncGroupResponse, Token, partition_for,
 };
 use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
 use crate::record::{BatchBuilder, SealOptions};
 use crate::types::{Acks, IsolationLevel, Offset};
 use crate::util::block_pool::Block;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// The name of the topic that holds groups and committed offsets.
@@ -39,6 +41,9 @@ pub(crate) struct GroupCoordinator {
     /// Of the next shard to load: each gets its own, so that member ids are never handed out again.
     next_seed: AtomicU64,
     next_token: AtomicU64,
+    completed_rebalances: AtomicU64,
+    /// Of all shards together.
+    group_count: GroupCount,
     /// One per partition of `__consumer_offsets` that this broker leads, by index. Empty until the topic exists.
     shards: RwLock<Vec<Arc<Shard>>>,
     /// Called after anything that may have moved the earliest deadline.
@@ -67,6 +72,8 @@ impl GroupCoordinator {
             config,
             next_seed: AtomicU64::new(seed),
             next_token: AtomicU64::new(0),
+            completed_rebalances: AtomicU64::new(0),
+            group_count: GroupCount::default(),
             shards: RwLock::default(),
             timers_changed,
         }
@@ -87,7 +94,7 @@ impl GroupCoordinator {
         let mut loaded = Vec::with_capacity(partitions.len());
         for partition in partitions {
             let seed = self.next_seed.fetch_add(1, Ordering::Relaxed);
-            let mut machine = GroupShard::new(self.config.clone(), seed);
+            let mut machine = GroupShard::new(self.config.clone(), seed, self.group_count.clone());
             replay_log(&partition, &mut machine)?;
             machine.on_loaded(self.clock.now_ms());
             let state = ShardState { machine, pending: HashMap::new(), announced: None };
@@ -154,6 +161,14 @@ impl GroupCoordinator {
         }
     }
 
+    /// Resolves when the member's next heartbeat is worth sending at once, or when the coordinator is gone.
+    pub(crate) fn watch_member(&self, request: HeartbeatRequest) -> impl Future<Output = ()> + Send + use<> {
+        let reply = self.submit(&request.group_id.clone(), move |machine, now_ms, token| {
+            machine.handle_watch(now_ms, token, &request)
+        });
+        async move { drop(reply.wait().await) }
+    }
+
     pub(crate) fn leave_group(
         &self,
         request: LeaveGroupRequest,
@@ -202,6 +217,21 @@ impl GroupCoordinator {
         }
     }
 
+    pub(crate) fn delete_offsets(
+        &self,
+        request: OffsetDeleteRequest,
+    ) -> impl Future<Output = OffsetDeleteResponse> + Send + use<> {
+        let reply = self.submit(&request.group_id.clone(), move |machine, now_ms, token| {
+            machine.handle_offset_delete(now_ms, token, request)
+        });
+        async move {
+            match reply.wait().await {
+                Ok(Reply::OffsetDelete(response)) => response,
+                other => OffsetDeleteResponse { error: unexpected(other), partitions: Vec::new() },
+            }
+        }
+    }
+
     pub(crate) fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
         match self.shard(&request.group_id) {
             Some(shard) => shard.state.lock().machine.fetch_offsets(request),
@@ -216,6 +246,12 @@ impl GroupCoordinator {
         groups
     }
 
+    /// How many offsets are committed, over all groups and partitions.
+    pub(crate) fn num_offsets(&self) -> usize {
+        let shards = self.shards.read().clone();
+        shards.iter().map(|shard| shard.state.lock().machine.num_offsets()).sum()
+    }
+
     /// `None` while the offsets topic is not loaded.
     pub(crate) fn describe_group(&self, group_id: &str) -> Option<DescribedGroup> {
         Some(self.shard(group_id)?.state.lock().machine.describe(group_id))
@@ -228,7 +264,21 @@ impl GroupCoordinator {
         }
         let shards = self.shards.read().clone();
         for shard in &shards {
-            self.run(shard, None, |machine, now_ms| machine.on_topics_deleted(now_ms, topics));
+            // Batch by batch, with the lock let go in between; until nothing is left, or nothing can be appended.
+            let mut appended = None;
+            loop {
+                let mut is_done = true;
+                self.run(shard, None, |machine, now_ms| {
+                    let outcome = machine.on_topics_deleted(now_ms, topics);
+                    let first = outcome.records.first().cloned();
+                    is_done = first.is_none() || first == appended;
+                    appended = first;
+                    if is_done { Outcome::default() } else { outcome }
+                });
+                if is_done {
+                    break;
+                }
+            }
         }
     }
 
@@ -241,6 +291,43 @@ impl GroupCoordinator {
             let replies = state.take_waiting(outcome.replies);
             drop(state);
             release(replies);
+        }
+    }
+
+    /// How many rebalances ended with an assignment.
+    pub(crate) fn completed_rebalances(&self) -> u64 {
+        self.completed_rebalances.load(Ordering::Relaxed)
+    }
+
+    /// Counts and traces what became of groups.
+    fn tell(&self, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::MemberJoined { group_id, member_id } => {
+                    trace::event!(INFO, "member joined", group = &**group_id, member = &**member_id);
+                }
+                Note::MemberRemoved { group_id, member_id } => {
+                    trace::event!(INFO, "member removed", group = &**group_id, member = &**member_id);
+                }
+                Note::SessionExpired { group_id, member_id } => {
+                    trace::event!(WARN, "session expired", group = &**group_id, member = &**member_id);
+                }
+                Note::RebalanceBegan { group_id, generation_id } => {
+                    trace::event!(INFO, "rebalance began", group = &**group_id, generation = *generation_id);
+                }
+                Note::GenerationBegan { group_id, generation_id, members, protocol } => trace::event!(
+                    INFO,
+                    "generation began",
+                    group = &**group_id,
+                    generation = *generation_id,
+                    members = *members as u64,
+                    protocol = protocol.as_str()
+                ),
+                Note::RebalanceCompleted { group_id, generation_id } => {
+                    self.completed_rebalances.fetch_add(1, Ordering::Relaxed);
+                    trace::event!(INFO, "rebalance completed", group = &**group_id, generation = *generation_id);
+                }
+            }
         }
     }
 
@@ -310,10 +397,12 @@ impl GroupCoordinator {
         }
         let answers: Vec<_> =
             answers.into_iter().map(|(replies, awaited)| (state.take_waiting(replies), awaited)).collect();
+        let notes = state.machine.take_notes();
         let deadline = state.machine.poll_timeout();
         let sooner = deadline.is_some_and(|deadline| state.announced.is_none_or(|announced| deadline < announced));
         drop(state);
         wakes.wake_all();
+        self.tell(&notes);
         if sooner {
             self.timers_changed.notify_one();
         }

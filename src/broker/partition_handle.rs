@@ -6,13 +6,14 @@ use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::broker::{Clock, FetchWaiter, PublishedOffsets, Waiters};
+use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::AppendOrigin;
+use crate::log::{AppendOrigin, Compaction, CompactionLimits};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// What an append brought.
@@ -34,23 +35,30 @@ pub(crate) struct AppendInfo {
 /// takes no lock. Wakers found while the lock is held are fired after it is released.
 #[derive(Debug)]
 pub(crate) struct PartitionHandle {
-    topic_partition: TopicPartition,
-    topic_id: TopicId,
-    clock: Clock,
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) clock: Clock,
     offsets: PublishedOffsets,
     waiters: Waiters,
+    /// `None` for internal topics, whose memory is not limited.
+    pub(super) account: Option<Account>,
+    pub(super) traffic: Traffic,
+    pub(super) created_ms: i64,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
 
 impl PartitionHandle {
-    pub(crate) fn new(partition: Partition, clock: Clock) -> Self {
+    pub(crate) fn new(partition: Partition, clock: Clock, account: Option<Account>) -> Self {
         Self {
             topic_partition: partition.topic_partition().clone(),
             topic_id: partition.topic_id(),
             clock,
             offsets: PublishedOffsets::new(&partition),
             waiters: Waiters::default(),
+            account,
+            traffic: Traffic::default(),
+            created_ms: clock.now_ms(),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -63,6 +71,10 @@ impl PartitionHandle {
         self.topic_id
     }
 
+    pub(crate) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     #[inline]
     pub(crate) fn offsets(&self) -> &PublishedOffsets {
         &self.offsets
@@ -73,6 +85,9 @@ impl PartitionHandle {
         let mut wakes = WakeList::new();
         let result = self.append_collecting(batch, acks, AppendOrigin::Client { trusted: true }, &mut wakes);
         wakes.wake_all();
+        if let Err(error) = &result {
+            self.trace_refusal(error);
+        }
         result
     }
 
@@ -85,14 +100,29 @@ impl PartitionHandle {
         wakes: &mut WakeList,
     ) -> Result<AppendInfo, Error> {
         let now_ms = self.clock.now_ms();
-        let outcome = {
-            let mut partition = self.lock()?;
-            let outcome = partition
-                .append_as_leader(batch, acks, origin, now_ms)
-                .map_err(|error| self.error(error.code(), error))?;
-            self.offsets.publish(&partition);
-            outcome
-        };
+        let (mut partition, bytes) = (self.lock()?, batch.size_in_bytes() as u64);
+        if let Some(account) = &self.account {
+            let mut attempts = 0;
+            while let Err(full) = account.reserve(bytes) {
+                drop(partition);
+                attempts += 1;
+                self.make_room(account, &full, bytes, attempts, wakes)?;
+                partition = self.lock()?;
+            }
+        }
+        let log_end = partition.log_end();
+        let outcome = partition.append_as_leader(batch, acks, origin, now_ms);
+        match &outcome {
+            Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
+            Err(_) => self.traffic.on_append_failed(),
+        }
+        self.offsets.publish(&partition);
+        let freed = self.settle(&mut partition, now_ms);
+        drop(partition);
+        if freed {
+            self.on_freed(wakes);
+        }
+        let outcome = outcome.map_err(|error| self.error(error.code(), error))?;
         if outcome.high_watermark_advanced {
             self.waiters.drain(wakes);
         }
@@ -136,7 +166,13 @@ impl PartitionHandle {
         batches: &mut Vec<RecordBatch>,
     ) -> Result<usize, Error> {
         let partition = self.lock()?;
-        partition.read(position, max_bytes, isolation, batches).map_err(|error| self.error(error.code(), error))
+        let read = partition.read(position, max_bytes, isolation, batches);
+        match &read {
+            Ok(bytes) => self.traffic.on_read(*bytes as u64),
+            Err(_) => self.traffic.on_read_failed(),
+        }
+        drop(partition);
+        read.map_err(|error| self.error(error.code(), error))
     }
 
     /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
@@ -163,6 +199,11 @@ impl PartitionHandle {
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
+    /// The log start and its leader epoch: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> Result<(Offset, Option<LeaderEpoch>), Error> {
+        Ok(self.lock()?.earliest())
+    }
+
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
     pub(crate) fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;
@@ -181,11 +222,60 @@ impl PartitionHandle {
     /// Drops what `retention.ms` and `retention.bytes` no longer keep.
     pub(crate) fn apply_retention(&self) {
         let now_ms = self.clock.now_ms();
+        let log_start = self.offsets.log_start();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
         drop(self.change_and_wake(|partition| {
             partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
         }));
+        let new_log_start = self.offsets.log_start();
+        if new_log_start > log_start {
+            trace::event!(
+                INFO,
+                "retention deleted segments",
+                topic = self.topic_partition.topic(),
+                partition = self.topic_partition.partition(),
+                from = log_start,
+                log_start = new_log_start
+            );
+        }
+    }
+
+    /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
+    pub(crate) fn compaction_need(&self) -> Result<Option<f64>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut partition = self.lock()?;
+        partition.compaction_need(now_ms).map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Begins to compact the log. The lock is held for as long as it takes to look at each segment, not at what is in it.
+    pub(crate) fn begin_compaction(&self, limits: CompactionLimits) -> Result<Option<Compaction>, Error> {
+        let now_ms = self.clock.now_ms();
+        let mut partition = self.lock()?;
+        partition.begin_compaction(limits, now_ms).map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. No offset changes, so
+    /// nobody is woken.
+    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction) -> Result<bool, Error> {
+        let now_ms = self.clock.now_ms();
+        let (result, freed) = {
+            let mut partition = self.lock()?;
+            (partition.finish_compaction(compaction), self.settle(&mut partition, now_ms))
+        };
+        if freed {
+            let mut wakes = WakeList::new();
+            self.on_freed(&mut wakes);
+            wakes.wake_all();
+        }
+        result.map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Takes the log out of compaction: a batch in it cannot be read.
+    pub(crate) fn give_up_compaction(&self) {
+        if let Ok(mut partition) = self.lock() {
+            partition.give_up_compaction();
+        }
     }
 
     /// Takes over what the controller decided about this partition. The wake-ups are the caller's, who holds the
@@ -198,6 +288,9 @@ impl PartitionHandle {
     ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
         self.change(wakes, |partition| {
+            if let Some(account) = &self.account {
+                account.set_topic_limit(config.memory_max_bytes);
+            }
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
@@ -206,24 +299,49 @@ impl PartitionHandle {
 
     /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.
     pub(crate) fn delete(&self, wakes: &mut WakeList) {
-        let partition = self.state.lock().take();
+        let (partition, freed) = {
+            let mut state = self.state.lock();
+            (state.take(), self.account.as_ref().is_some_and(|account| account.settle(0)))
+        };
         self.waiters.drain(wakes);
         drop(partition);
+        if freed {
+            self.on_freed(wakes);
+        }
+    }
+
+    #[cold]
+    fn trace_refusal(&self, error: &Error) {
+        trace::event!(
+            WARN,
+            "batch refused",
+            topic = self.topic_partition.topic(),
+            partition = self.topic_partition.partition(),
+            error = trace::display(error)
+        );
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Runs a change under the lock, publishes the offsets and collects the readers to wake.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         wakes: &mut WakeList,
         change: impl FnOnce(&mut Partition) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let result = {
+        let now_ms = self.clock.now_ms();
+        let (result, freed) = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
             self.offsets.publish(&partition);
-            result
+            (result, self.settle(&mut partition, now_ms))
         };
         self.waiters.drain(wakes);
+        if freed {
+            self.on_freed(wakes);
+        }
         result
     }
 
@@ -234,13 +352,13 @@ impl PartitionHandle {
         result
     }
 
-    fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {
+    pub(super) fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {
         MutexGuard::try_map(self.state.lock(), Option::as_mut).map_err(|_| {
             Error::from(ErrorCode::UnknownTopicOrPartition).with_topic_partition(self.topic_partition.clone())
         })
     }
 
-    fn error(&self, code: ErrorCode, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    pub(super) fn error(&self, code: ErrorCode, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::new(code, cause.to_string()).with_topic_partition(self.topic_partition.clone()).with_source(cause)
     }
 }

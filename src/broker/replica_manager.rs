@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::broker::{Clock, PartitionHandle};
-use crate::controller::{MetadataImage, PartitionImage, TopicImage};
+use crate::broker::{Clock, Memory, PartitionHandle, TrafficCounts};
+use crate::controller::{MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 use crate::error::{Error, ErrorCode};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::types::{BrokerId, TopicPartition};
@@ -20,12 +20,27 @@ pub(crate) const REPLICA_LAG_TIME_MAX_MS: i64 = 30_000;
 pub(crate) struct ReplicaManager {
     broker: BrokerId,
     clock: Clock,
+    memory: Arc<Memory>,
     partitions: RwLock<HashMap<TopicPartition, Arc<PartitionHandle>>>,
+    /// What partitions had counted that are gone; changed together with `partitions`, under its lock.
+    retired: Mutex<TrafficCounts>,
+}
+
+/// Which topics came and went.
+#[derive(Debug, Default)]
+pub(crate) struct TopicChanges {
+    pub(crate) created: Vec<Arc<TopicImage>>,
+    /// Their names.
+    pub(crate) deleted: Vec<Arc<str>>,
 }
 
 impl ReplicaManager {
-    pub(crate) fn new(broker: BrokerId, clock: Clock) -> Self {
-        Self { broker, clock, partitions: RwLock::default() }
+    pub(crate) fn new(broker: BrokerId, clock: Clock, memory: Arc<Memory>) -> Self {
+        Self { broker, clock, memory, partitions: RwLock::default(), retired: Mutex::default() }
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// The replica of this partition. `UNKNOWN_TOPIC_OR_PARTITION` where there is none.
@@ -40,28 +55,37 @@ impl ReplicaManager {
         self.partitions.read().values().cloned().collect()
     }
 
+    /// Every replica, and what those counted that are gone: together everything that was ever counted.
+    pub(crate) fn partitions_and_retired(&self) -> (Vec<Arc<PartitionHandle>>, TrafficCounts) {
+        let partitions = self.partitions.read();
+        (partitions.values().cloned().collect(), *self.retired.lock())
+    }
+
     /// Creates, changes and deletes replicas until they are as `new` says; `old` is the image before it.
-    /// Returns the names of the topics that are gone; whoever waits on their partitions is collected in `wakes`.
+    /// Whoever waits on partitions that are gone is collected in `wakes`.
     pub(crate) fn apply(
         &self,
         old: &MetadataImage,
         new: &MetadataImage,
         wakes: &mut WakeList,
-    ) -> Result<Vec<Arc<str>>, Error> {
-        let mut deleted = Vec::new();
+    ) -> Result<TopicChanges, Error> {
+        let mut changes = TopicChanges::default();
         for (name, topic) in &old.topics {
             if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
                 self.delete(topic, wakes);
-                deleted.push(Arc::clone(name));
+                changes.deleted.push(Arc::clone(name));
             }
         }
         for (name, topic) in &new.topics {
             let before = old.topics.get(name);
+            if before.is_none_or(|before| before.id != topic.id) {
+                changes.created.push(Arc::clone(topic));
+            }
             if !before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
                 self.apply_topic(before.filter(|before| before.id == topic.id), topic, wakes)?;
             }
         }
-        Ok(deleted)
+        Ok(changes)
     }
 
     fn apply_topic(
@@ -108,8 +132,10 @@ impl ReplicaManager {
             Arc::clone(&topic.log_config),
             self.clock.now_ms(),
         );
-        let handle = Arc::new(PartitionHandle::new(partition, self.clock));
+        let account = (!is_internal_topic(&topic.name)).then(|| self.memory.open_account(topic.id));
+        let handle = Arc::new(PartitionHandle::new(partition, self.clock, account));
         handle.apply(&registration, &topic.log_config, wakes)?;
+        self.memory.enroll(&handle);
         self.partitions.write().insert(topic_partition, handle);
         Ok(())
     }
@@ -117,10 +143,15 @@ impl ReplicaManager {
     fn delete(&self, topic: &TopicImage, wakes: &mut WakeList) {
         for index in 0..topic.partitions.len() as i32 {
             let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
-            let removed = self.partitions.write().remove(&topic_partition);
-            if let Some(handle) = removed {
+            let handle = self.partitions.read().get(&topic_partition).cloned();
+            if let Some(handle) = handle {
+                // Only then are its counts final.
                 handle.delete(wakes);
+                let mut partitions = self.partitions.write();
+                *self.retired.lock() += handle.traffic().counts();
+                partitions.remove(&topic_partition);
             }
         }
+        self.memory.forget_topic(topic.id);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::broker::{Memory, MemoryPolicy};
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
+use crate::coordinator::group::GroupConfig;
 use crate::error::Result;
 
 /// Sets up a [`Cluster`] before it starts.
@@ -20,11 +22,21 @@ pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
     recycled_bytes: usize,
+    memory_limit: Option<u64>,
+    memory_policy: MemoryPolicy,
+    max_groups: usize,
 }
 
 impl Default for ClusterBuilder {
     fn default() -> Self {
-        Self { properties: BTreeMap::new(), seed: None, recycled_bytes: Self::DEFAULT_RECYCLED_BYTES }
+        Self {
+            properties: BTreeMap::new(),
+            seed: None,
+            recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            memory_limit: None,
+            memory_policy: MemoryPolicy::default(),
+            max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
+        }
     }
 }
 
@@ -52,6 +64,36 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many bytes the logs of all topics may hold together, batches as they are stored. Default: no limit.
+    /// What happens when they are full: [`ClusterBuilder::memory_policy`]. `__consumer_offsets` and the metadata log do
+    /// not count: a full cluster still takes commits.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How many bytes the partitions of a topic may hold together, for each topic that does not say otherwise
+    /// (`brokerless.memory.max.bytes`). Default: no limit. The same as the broker property
+    /// `brokerless.topic.memory.max.bytes`.
+    pub fn topic_memory_limit(self, bytes: u64) -> Self {
+        self.broker_property("brokerless.topic.memory.max.bytes", bytes.to_string())
+    }
+
+    /// What happens when a memory limit, of the cluster or of a topic, is reached. Default: [`MemoryPolicy::Block`].
+    pub fn memory_policy(mut self, policy: MemoryPolicy) -> Self {
+        self.memory_policy = policy;
+        self
+    }
+
+    /// How many groups the cluster may have, counting all that have members or committed offsets. A member that would
+    /// found one more, and a commit that would, is refused with `POLICY_VIOLATION`; groups go when they are deleted, or
+    /// empty and their offsets expired. Requests that found groups at the same moment may exceed the limit by their
+    /// number. Kafka has no such setting. Default 100,000.
+    pub fn max_groups(mut self, groups: usize) -> Self {
+        self.max_groups = groups;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -66,6 +108,8 @@ impl ClusterBuilder {
             config.set(name, value)?;
         }
         config.validate()?;
-        Cluster::start(config, self.seed.unwrap_or_else(|| fastrand::u64(..)), self.recycled_bytes)
+        let memory = Memory::new(self.memory_limit, self.memory_policy);
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Cluster::start(config, seed, self.recycled_bytes, memory, self.max_groups)
     }
 }

@@ -9,8 +9,8 @@ use crate::broker::GroupCoordinator;
 use crate::cluster::Cluster;
 use crate::coordinator::group::{
     DescribedGroup, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-    ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
-    SyncGroupResponse,
+    ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use crate::error::ErrorCode;
 use crate::types::TopicPartition;
@@ -34,6 +34,12 @@ impl Cluster {
         self.groups().heartbeat(request)
     }
 
+    /// Resolves when the member had better send a heartbeat at once: the answer will not be success. May resolve for
+    /// less, as when the coordinator goes.
+    pub(crate) fn watch_member(&self, request: HeartbeatRequest) -> impl Future<Output = ()> + Send + use<> {
+        self.groups().watch_member(request)
+    }
+
     pub(crate) fn leave_group(
         &self,
         request: LeaveGroupRequest,
@@ -50,15 +56,7 @@ impl Cluster {
         let asked: Vec<_> = request.offsets.iter().map(|(partition, _)| partition.clone()).collect();
         request.offsets.retain(|(partition, _)| image.has_partition(partition));
         let known = self.groups().commit_offsets(request);
-        async move {
-            let mut answers = known.await.partitions.into_iter().peekable();
-            let answer = |partition: TopicPartition| {
-                answers
-                    .next_if(|(known, _)| *known == partition)
-                    .unwrap_or((partition, ErrorCode::UnknownTopicOrPartition))
-            };
-            OffsetCommitResponse { partitions: asked.into_iter().map(answer).collect() }
-        }
+        async move { OffsetCommitResponse { partitions: in_order_of(asked, known.await.partitions) } }
     }
 
     pub(crate) fn fetch_offsets(
@@ -67,6 +65,26 @@ impl Cluster {
     ) -> impl Future<Output = OffsetFetchResponse> + Send + use<> {
         let response = self.groups().fetch_offsets(&request);
         async move { response }
+    }
+
+    /// Forgets committed offsets, each on its own, unless the whole request is refused.
+    pub(crate) fn delete_offsets(
+        &self,
+        mut request: OffsetDeleteRequest,
+    ) -> impl Future<Output = OffsetDeleteResponse> + Send + use<> {
+        // As with commits, whether a partition exists is the broker's to know.
+        let image = self.image();
+        let asked = request.partitions.clone();
+        request.partitions.retain(|partition| image.has_partition(partition));
+        let known = self.groups().delete_offsets(request);
+        async move {
+            let known = known.await;
+            if !known.error.is_none() {
+                return known;
+            }
+            let partitions = in_order_of(asked, known.partitions);
+            OffsetDeleteResponse { error: ErrorCode::None, partitions }
+        }
     }
 
     pub(crate) fn list_groups(&self) -> Vec<ListedGroup> {
@@ -98,4 +116,16 @@ impl Cluster {
         }
         groups
     }
+}
+
+/// One answer for each partition asked about, in that order; the coordinator was not asked about those that do not exist.
+fn in_order_of(
+    asked: Vec<TopicPartition>,
+    known: Vec<(TopicPartition, ErrorCode)>,
+) -> Vec<(TopicPartition, ErrorCode)> {
+    let mut known = known.into_iter().peekable();
+    let answer = |partition: TopicPartition| {
+        known.next_if(|(known, _)| *known == partition).unwrap_or((partition, ErrorCode::UnknownTopicOrPartition))
+    };
+    asked.into_iter().map(answer).collect()
 }

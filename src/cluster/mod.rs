@@ -8,6 +8,7 @@ mod builder;
 mod driver;
 mod group_ops;
 mod metadata;
+mod metrics;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,23 +19,27 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+pub use crate::broker::MemoryPolicy;
 pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, PartitionHandle};
+pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
-use crate::broker::{Broker, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
+use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager, TopicChanges};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
+use crate::cluster::metrics::TrafficRates;
 use crate::config::BrokerConfig;
 use crate::controller::{BrokerRegistration, Controller, ProducerIdBlock};
 use crate::coordinator::group::GroupConfig;
 use crate::error::{Error, ErrorCode};
+use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// A Kafka cluster inside this process.
@@ -65,6 +70,9 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    metrics: Arc<Registry>,
+    traffic_rates: TrafficRates,
+    started_ms: i64,
 }
 
 impl Cluster {
@@ -80,13 +88,22 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(config: BrokerConfig, seed: u64, recycled_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: BrokerConfig,
+        seed: u64,
+        recycled_bytes: usize,
+        memory: Arc<Memory>,
+        max_groups: usize,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
-        let groups = GroupCoordinator::new(clock, group_config(&config), rng.u64(..), Arc::clone(&timers_changed));
-        let broker = Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock), groups };
+        let groups = group_config(&config, max_groups);
+        let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
+        let cleaner = Cleaner::new(clock, config.cleaner.clone(), seed);
+        let broker =
+            Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), cleaner, groups };
         let controller = Controller::new(config.clone(), rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
@@ -104,17 +121,22 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            metrics: Registry::new(),
+            traffic_rates: TrafficRates::default(),
+            started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
+        trace::event!(INFO, "cluster started", cluster = cluster.cluster_id());
         Ok(cluster)
     }
 
     /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
     /// its clients fails with an error for which [`Error::is_closed`] holds.
     pub async fn shutdown(&self) {
+        trace::event!(INFO, "cluster is shut down", cluster = self.cluster_id());
         self.inner.closed.store(true, Ordering::Release);
         self.inner.driver.stop();
         self.inner.metadata.wake_all();
@@ -122,7 +144,9 @@ impl Cluster {
         for partition in self.inner.broker.replicas.partitions() {
             partition.delete(&mut wakes);
         }
+        self.inner.broker.replicas.memory().on_freed(&mut wakes);
         wakes.wake_all();
+        self.inner.broker.cleaner.stop();
         self.inner.broker.groups.unload();
     }
 
@@ -163,6 +187,11 @@ impl Cluster {
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)
+    }
+
+    /// The memory that the logs hold, and who waits for some to be freed.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        self.inner.broker.replicas.memory()
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
@@ -224,13 +253,21 @@ impl ClusterInner {
         command: impl FnOnce(&mut Controller, i64) -> crate::controller::Outcome<T>,
     ) -> Result<T, Error> {
         self.check_open()?;
-        let (mut deleted, mut wakes) = (Vec::new(), WakeList::new());
+        let _span = trace::span!(DEBUG, "controller command");
+        let (mut changes, mut wakes) = (TopicChanges::default(), WakeList::new());
         let response = self.metadata.command(command, |old, new| {
-            deleted = self.broker.replicas.apply(old, new, &mut wakes)?;
+            changes = self.broker.replicas.apply(old, new, &mut wakes)?;
             Ok(())
         });
         wakes.wake_all();
         let response = response?;
+        let TopicChanges { created, deleted } = changes;
+        for topic in &deleted {
+            trace::event!(INFO, "topic deleted", topic = &**topic);
+        }
+        for topic in &created {
+            trace::event!(INFO, "topic created", topic = &*topic.name, partitions = topic.partitions.len() as u64);
+        }
         if deleted.iter().any(|topic| **topic == *OFFSETS_TOPIC) {
             self.broker.groups.unload();
         }
@@ -286,19 +323,21 @@ impl ClusterInner {
         self.broker.groups.load(partitions)
     }
 
-    /// Work that is due: expired group timers, retention. Returns the next deadline in ms.
+    /// Work that is due: expired group timers, retention, a piece of compaction. Returns the next deadline in ms.
     fn run_due(&self) -> i64 {
         self.broker.groups.handle_timeouts();
         let now_ms = self.clock.now_ms();
         if self.next_retention_ms.load(Ordering::Relaxed) <= now_ms {
+            let _span = trace::span!(DEBUG, "retention");
             for partition in self.broker.replicas.partitions() {
                 partition.apply_retention();
             }
             let interval_ms = self.config.log_retention_check_interval_ms;
             self.next_retention_ms.store(now_ms.saturating_add(interval_ms), Ordering::Relaxed);
         }
-        let retention = self.next_retention_ms.load(Ordering::Relaxed);
-        self.broker.groups.poll_timeout().map_or(retention, |deadline| deadline.min(retention))
+        let cleaning = self.broker.cleaner.run_due(&self.broker.replicas, &self.metadata.image());
+        let maintenance = self.next_retention_ms.load(Ordering::Relaxed).min(cleaning);
+        self.broker.groups.poll_timeout().map_or(maintenance, |deadline| deadline.min(maintenance))
     }
 }
 
@@ -314,12 +353,15 @@ impl Drop for ClusterInner {
     }
 }
 
-fn group_config(config: &BrokerConfig) -> GroupConfig {
+fn group_config(config: &BrokerConfig, max_groups: usize) -> GroupConfig {
     GroupConfig {
         initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
         min_session_timeout_ms: config.group_min_session_timeout_ms,
         max_session_timeout_ms: config.group_max_session_timeout_ms,
         max_size: config.group_max_size as usize,
         offset_metadata_max_bytes: config.offset_metadata_max_bytes as usize,
+        offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+        offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+        max_groups,
     }
 }

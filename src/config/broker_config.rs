@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::property::{check_range, invalid, parse_bool, parse_i16, parse_i32, parse_i64};
 use crate::config::topic_property::{self, TopicProperty};
-use crate::config::{LogConfig, property};
+use crate::config::{CleanerConfig, LogConfig};
 use crate::error::{Error, Result};
 
 /// A broker's settings, in Kafka's names and with Kafka's defaults.
@@ -33,10 +33,16 @@ pub(crate) struct BrokerConfig {
     pub(crate) group_max_size: i32,
     /// `offset.metadata.max.bytes`, 4096: the longest note beside a committed offset.
     pub(crate) offset_metadata_max_bytes: i32,
+    /// `offsets.retention.minutes`, a week.
+    pub(crate) offsets_retention_minutes: i32,
+    /// `offsets.retention.check.interval.ms`, 10 minutes.
+    pub(crate) offsets_retention_check_interval_ms: i64,
     /// `offsets.topic.num.partitions`, 50.
     pub(crate) offsets_topic_num_partitions: i32,
     /// `offsets.topic.segment.bytes`, 100 MiB.
     pub(crate) offsets_topic_segment_bytes: i32,
+    /// `log.cleaner.*`.
+    pub(crate) cleaner: CleanerConfig,
     /// What topics get that do not say otherwise; holds `producer.id.expiration.ms` too.
     log_config: LogConfig,
     /// The topic defaults that were set: broker property to text.
@@ -55,8 +61,11 @@ impl Default for BrokerConfig {
             group_max_session_timeout_ms: 30 * 60 * 1000,
             group_max_size: i32::MAX,
             offset_metadata_max_bytes: 4096,
+            offsets_retention_minutes: 7 * 24 * 60,
+            offsets_retention_check_interval_ms: 10 * 60 * 1000,
             offsets_topic_num_partitions: 50,
             offsets_topic_segment_bytes: 100 << 20,
+            cleaner: CleanerConfig::default(),
             log_config: LogConfig::default(),
             log_properties: BTreeMap::new(),
         }
@@ -80,9 +89,15 @@ impl BrokerConfig {
             "group.max.session.timeout.ms" => self.group_max_session_timeout_ms = parse_i32(name, value, 0..)?,
             "group.max.size" => self.group_max_size = parse_i32(name, value, 1..)?,
             "offset.metadata.max.bytes" => self.offset_metadata_max_bytes = parse_i32(name, value, 0..)?,
+            "offsets.retention.minutes" => self.offsets_retention_minutes = parse_i32(name, value, 1..)?,
+            "offsets.retention.check.interval.ms" => {
+                self.offsets_retention_check_interval_ms = parse_i64(name, value, 1..)?;
+            }
             "offsets.topic.num.partitions" => self.offsets_topic_num_partitions = parse_i32(name, value, 1..)?,
-            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1..)?,
+            // Kafka takes less, and then cannot create the topic: `segment.bytes` is at least 1 MiB since 4.0 (KIP-1030).
+            "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1 << 20..)?,
             "producer.id.expiration.ms" => self.log_config.producer_id_expiration_ms = parse_i64(name, value, 1..)?,
+            _ if self.cleaner.set(name, value)? => {}
             _ => self.set_topic_default(name, value)?,
         }
         Ok(())
@@ -93,9 +108,6 @@ impl BrokerConfig {
             .ok_or_else(|| Error::config(format!("Unknown configuration '{name}'.")))?;
         let mut candidate = self.log_config.clone();
         (property.apply)(&mut candidate, name, &synonym.convert(value)?)?;
-        if candidate.cleanup_policy.compact {
-            return Err(property::not_built(name, value));
-        }
         if candidate.retention_ms == Some(0) {
             // Kafka allows 0 for a topic, but not as the broker's default.
             return Err(invalid(name, value, "log.retention.ms must be unlimited (-1) or, equal or greater than 1"));
@@ -212,7 +224,7 @@ mod tests {
             "Invalid value 0 for configuration log.retention.ms: \
              log.retention.ms must be unlimited (-1) or, equal or greater than 1"
         );
-        assert!(refusal("log.cleanup.policy", "compact").contains("has not built"));
+        assert!(with(&[("log.cleanup.policy", "compact")]).log_config().cleanup_policy.compact);
         assert!(refusal("unclean.leader.election.enable", "true").contains("has not built"));
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct LogConfig {
     pub(crate) file_delete_delay_ms: i64,
     /// `producer.id.expiration.ms` of the broker, one day.
     pub(crate) producer_id_expiration_ms: i64,
+    /// `brokerless.memory.max.bytes`; `None` is -1, without bound: of all partitions of the topic together.
+    pub(crate) memory_max_bytes: Option<u64>,
 }
 
 /// The one float is a ratio that was checked to lie in 0 to 1.
@@ -85,11 +87,19 @@ impl Default for LogConfig {
             min_insync_replicas: 1,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: DAY_MS,
+            memory_max_bytes: None,
         }
     }
 }
 
 impl LogConfig {
+    /// The age at which a segment is rolled: `segment.ms`, or `max.compaction.lag.ms` if that is sooner and the topic is
+    /// compacted (KIP-354), since the active segment is out of compaction's reach.
+    #[inline]
+    pub(crate) fn roll_ms(&self) -> i64 {
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
     /// A topic's overrides over the broker's defaults. Values are checked one by one; see
     /// [`validate`](crate::config::topic_property::validate) for what a new topic has to pass.
     pub(crate) fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self> {

@@ -8,12 +8,14 @@
 //! 3. A topic's effective settings are its overrides, over the broker's defaults, over Kafka's defaults.
 
 mod broker_config;
+mod cleaner_config;
 mod log_config;
 pub(crate) mod property;
 mod topic_config;
 pub(crate) mod topic_property;
 
 pub(crate) use broker_config::BrokerConfig;
+pub(crate) use cleaner_config::CleanerConfig;
 #[cfg(test)]
 pub(crate) use log_config::CleanupPolicy;
 pub(crate) use log_config::LogConfig;

@@ -8,8 +8,8 @@ use crate::types::{CompressionType, TimestampType};
 /// A topic's own settings, in Kafka's property names. What is not set here comes from the broker's defaults.
 ///
 /// Values are checked when a topic is created with them; a bad name or value is `INVALID_CONFIG` then, with Kafka's
-/// text. Every topic setting of Kafka 4.3 is known; one whose behaviour is not built yet (`cleanup.policy=compact`,
-/// `remote.storage.enable=true`, `unclean.leader.election.enable=true`, throttled replicas) is refused.
+/// text. Every topic setting of Kafka 4.3 is known; one whose behaviour is not built yet (`remote.storage.enable=true`,
+/// `unclean.leader.election.enable=true`, throttled replicas) is refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -103,6 +103,14 @@ impl TopicConfig {
         self.set("min.insync.replicas", replicas.to_string())
     }
 
+    /// `brokerless.memory.max.bytes`, which Kafka does not have: how many bytes the topic's partitions may hold
+    /// together; what happens then is the cluster's [`MemoryPolicy`](crate::MemoryPolicy). Default: no bound, or what
+    /// [`ClusterBuilder::topic_memory_limit`](crate::ClusterBuilder::topic_memory_limit) says.
+    #[must_use]
+    pub fn memory_limit(self, bytes: u64) -> Self {
+        self.set("brokerless.memory.max.bytes", bytes.to_string())
+    }
+
     /// The overrides, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -146,7 +154,7 @@ mod tests {
                 ("segment.ms", "7"),
             ]
         );
-        topic_property::validate(&BrokerConfig::default(), &config.properties, false).unwrap();
+        topic_property::validate(&BrokerConfig::default(), &config.properties).unwrap();
     }
 
     #[test]

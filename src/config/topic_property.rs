@@ -3,12 +3,12 @@
 //!
 //! Three kinds of settings are accepted without a field in [`LogConfig`]:
 //! - `flush.*` and `preallocate`: about files, and a log in memory has none;
-//! - `delete.retention.ms`, `min.cleanable.dirty.ratio`, `*.compaction.lag.ms`, `local.retention.*` and `remote.log.*`:
-//!   Kafka too reads them only when compaction or tiered storage is on, and turning those on is refused;
+//! - `local.retention.*` and `remote.log.*`: Kafka too reads them only when tiered storage is on, and turning that on is
+//!   refused;
 //! - `compression.*.level`: a level trades time for size and changes no answer.
 //!
 //! A value whose absence would show (`remote.storage.enable=true`, `unclean.leader.election.enable=true`, throttled
-//! replicas, `cleanup.policy=compact` on a user's topic) is refused with `INVALID_CONFIG`.
+//! replicas) is refused with `INVALID_CONFIG`.
 
 use std::collections::BTreeMap;
 
@@ -72,20 +72,12 @@ pub(crate) fn find_synonym(broker_property: &str) -> Option<(&'static TopicPrope
 }
 
 /// Checks a topic's overrides as the controller does before it creates the topic, and says what they amount to.
-/// `internal` allows compaction, see [`LogConfig::cleanup_policy`].
-pub(crate) fn validate(
-    broker: &BrokerConfig,
-    overrides: &BTreeMap<String, String>,
-    internal: bool,
-) -> Result<LogConfig> {
+pub(crate) fn validate(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<LogConfig> {
     if let Some(name) = overrides.keys().find(|name| find(name).is_none()) {
         return Err(Error::config(format!("Unknown topic config name: {name}")));
     }
     let log_config = LogConfig::resolve(broker.log_config(), overrides)?;
     check_compaction_lag(|property| overrides.get(property.name).cloned().or_else(|| broker.topic_default(property)))?;
-    if log_config.cleanup_policy.compact && !internal {
-        return Err(not_built("cleanup.policy", overrides.get("cleanup.policy").map_or("compact", String::as_str)));
-    }
     Ok(log_config)
 }
 
@@ -106,6 +98,16 @@ pub(crate) fn check_compaction_lag(value: impl Fn(&TopicProperty) -> Option<Stri
 
 /// In the order in which they are applied: `internal.segment.bytes` after `segment.bytes`, which it overrides.
 pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
+    // Ours, not Kafka's: what its partitions may hold together. See the manual's page on limits.
+    property(
+        "brokerless.memory.max.bytes",
+        &[same("brokerless.topic.memory.max.bytes")],
+        "-1",
+        |config, name, text| {
+            config.memory_max_bytes = u64::try_from(parse_i64(name, text, -1..)?).ok();
+            Ok(())
+        },
+    ),
     property("cleanup.policy", &[same("log.cleanup.policy")], "delete", cleanup_policy),
     property("compression.type", &[same("compression.type")], "producer", compression_type),
     property("compression.gzip.level", &[same("compression.gzip.level")], "-1", gzip_level),
@@ -274,13 +276,9 @@ const fn hours(name: &'static str, at_least: i32) -> Synonym {
     Synonym { name, unit: Unit::Hours(at_least) }
 }
 
-/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161).
+/// A set of `delete` and `compact`; the empty one keeps everything (KIP-1161). Kafka 4.3 lets a policy be there twice.
 fn cleanup_policy(config: &mut LogConfig, name: &str, text: &str) -> Result<()> {
     let policies = parse_list(text);
-    let twice = |(index, policy)| policies[..index].contains(policy);
-    if policies.iter().enumerate().any(twice) {
-        return Err(Error::config(format!("Configuration '{name}' values must not be duplicated.")));
-    }
     if policies.contains(&"") {
         return Err(Error::config(format!("Configuration '{name}' values must not be empty.")));
     }
@@ -344,12 +342,12 @@ mod tests {
     use crate::config::CleanupPolicy;
 
     fn check(pairs: &[(&str, &str)]) -> Result<LogConfig> {
-        check_with(&BrokerConfig::default(), pairs, false)
+        check_with(&BrokerConfig::default(), pairs)
     }
 
-    fn check_with(broker: &BrokerConfig, pairs: &[(&str, &str)], internal: bool) -> Result<LogConfig> {
+    fn check_with(broker: &BrokerConfig, pairs: &[(&str, &str)]) -> Result<LogConfig> {
         let overrides = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        validate(broker, &overrides, internal)
+        validate(broker, &overrides)
     }
 
     fn refusal(name: &str, value: &str) -> String {
@@ -490,15 +488,13 @@ mod tests {
         );
         let mut broker = BrokerConfig::default();
         broker.set("log.cleaner.max.compaction.lag.ms", "5").unwrap();
-        assert!(check_with(&broker, &[("min.compaction.lag.ms", "6")], false).is_err());
-        assert!(check_with(&broker, &[("min.compaction.lag.ms", "5")], false).is_ok());
+        assert!(check_with(&broker, &[("min.compaction.lag.ms", "6")]).is_err());
+        assert!(check_with(&broker, &[("min.compaction.lag.ms", "5")]).is_ok());
     }
 
     #[test]
     fn what_is_not_built_is_refused_and_says_so() {
         for (name, value) in [
-            ("cleanup.policy", "compact"),
-            ("cleanup.policy", "compact,delete"),
             ("unclean.leader.election.enable", "true"),
             ("remote.storage.enable", "true"),
             ("leader.replication.throttled.replicas", "*"),
@@ -513,9 +509,15 @@ mod tests {
     }
 
     #[test]
-    fn internal_topics_may_be_compacted() {
-        let config = check_with(&BrokerConfig::default(), &[("cleanup.policy", "compact")], true).unwrap();
-        assert_eq!(config.cleanup_policy, CleanupPolicy { delete: false, compact: true });
+    fn cleanup_policies_are_a_set() {
+        for (text, delete, compact) in [
+            ("delete", true, false),
+            ("compact", false, true),
+            ("compact,delete", true, true),
+            ("delete, compact", true, true),
+        ] {
+            assert_eq!(check(&[("cleanup.policy", text)]).unwrap().cleanup_policy, CleanupPolicy { delete, compact });
+        }
     }
 
     #[test]

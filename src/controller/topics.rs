@@ -7,9 +7,7 @@ use std::sync::Arc;
 use crate::config::{LogConfig, topic_property};
 use crate::controller::placement::place;
 use crate::controller::topic_name::{collide, validate_topic_name};
-use crate::controller::{
-    Controller, CreatableTopic, MetadataRecord, Outcome, PartitionImage, TopicImage, is_internal_topic,
-};
+use crate::controller::{Controller, CreatableTopic, MetadataRecord, Outcome, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, LeaderEpoch, TopicId};
 
@@ -95,7 +93,7 @@ impl Controller {
                 format!("Topic '{name}' collides with existing topic: {other}"),
             ));
         }
-        let log_config = topic_property::validate(&self.config, &configs, is_internal_topic(&name))?;
+        let log_config = topic_property::validate(&self.config, &configs)?;
         if replication_factor < -1 || replication_factor == 0 {
             return Err(Error::new(
                 ErrorCode::InvalidReplicationFactor,

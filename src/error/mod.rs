@@ -54,6 +54,8 @@ enum Kind {
     Closed,
     /// Kafka's `IllegalStateException`: the call does not fit the state the client is in.
     IllegalState,
+    /// Kafka's `SerializationException`.
+    Serialization,
 }
 
 impl Error {
@@ -82,6 +84,11 @@ impl Error {
         Self::build(ErrorCode::None, Kind::IllegalState, message.into())
     }
 
+    /// Kafka's `SerializationException`.
+    pub(crate) fn serialization(message: impl Into<String>) -> Self {
+        Self::build(ErrorCode::None, Kind::Serialization, message.into())
+    }
+
     /// A setting that does not parse or is out of range: Kafka's `ConfigException`, code `INVALID_CONFIG`.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::build(ErrorCode::InvalidConfig, Kind::Code, message.into())
@@ -98,12 +105,13 @@ impl Error {
     }
 
     /// Keeps the cause.
-    pub(crate) fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.0).source = Some(Arc::new(source));
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Arc::make_mut(&mut self.0).source = Some(source.into().into());
         self
     }
 
-    /// Kafka's code. [`ErrorCode::None`] for wakeups, closed clients and illegal states, which have no number.
+    /// Kafka's code. [`ErrorCode::None`] for wakeups, closed clients, illegal states and serialization, which have no
+    /// number.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
@@ -141,6 +149,11 @@ impl Error {
     /// Whether the call did not fit the client's state, as in `seek` on a partition that is not assigned.
     pub fn is_illegal_state(&self) -> bool {
         self.0.kind == Kind::IllegalState
+    }
+
+    /// Whether a typed record could not be turned into bytes, or bytes not into a typed record. The source says why.
+    pub fn is_serialization(&self) -> bool {
+        self.0.kind == Kind::Serialization
     }
 
     /// The partition that the error is about, where there is one.

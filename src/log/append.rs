@@ -137,7 +137,7 @@ impl<S: SegmentStore> Log<S> {
     fn maybe_roll(&mut self, header: &BatchHeader, now_ms: i64) -> Result<(), LogError> {
         let params = RollParams {
             segment_bytes: self.config.segment_bytes,
-            segment_ms: self.config.segment_ms,
+            segment_ms: self.config.roll_ms(),
             segment_index_bytes: self.config.segment_index_bytes,
             batch_size: header.size_in_bytes(),
             batch_max_timestamp: header.max_timestamp(),
@@ -148,7 +148,7 @@ impl<S: SegmentStore> Log<S> {
         if active.should_roll(&params) { self.roll(header.base_offset(), now_ms) } else { Ok(()) }
     }
 
-    fn roll(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {
+    pub(super) fn roll(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {
         self.open_segment(base_offset, now_ms)?;
         self.on_rolled(now_ms)
     }

@@ -21,6 +21,8 @@ use crate::types::{LeaderEpoch, Offset, TopicPartition};
 /// - changes from above: [`Log::maybe_increment_high_watermark`], [`Log::assign_epoch_start`], [`Log::update_config`]
 /// - removal: [`Log::delete_old_segments`], [`Log::delete_records`], [`Log::remove_expired_producers`],
 ///   [`Log::truncate_to`], [`Log::truncate_fully_and_start_at`]
+/// - compaction: [`Log::compaction_need`], [`Log::begin_compaction`], [`Log::finish_compaction`],
+///   [`Log::give_up_compaction`]
 ///
 /// After an error of kind [`LogError::Storage`] the log must not be used any more: its store may hold more or less than
 /// its indexes say.
@@ -41,6 +43,12 @@ pub(crate) struct Log<S: SegmentStore = MemoryStore> {
     pub(super) first_unstable: Option<Offset>,
     pub(super) epochs: LeaderEpochCache,
     pub(super) producers: ProducerStateManager,
+    /// Up to where compaction has been; what lies behind is its dirty section. May lie before the log start.
+    pub(super) cleaned_to: Offset,
+    /// Counts truncations, for a compaction to see whether its segments are still the log's.
+    pub(super) truncations: u64,
+    /// Compaction has found a batch that cannot be read.
+    pub(super) unreadable: bool,
 }
 
 impl Log {
@@ -71,6 +79,9 @@ impl<S: SegmentStore> Log<S> {
             first_unstable: None,
             epochs: LeaderEpochCache::default(),
             producers: ProducerStateManager::default(),
+            cleaned_to: 0,
+            truncations: 0,
+            unreadable: false,
         };
         log.open_segment(0, now_ms)?;
         Ok(log)
@@ -121,6 +132,11 @@ impl<S: SegmentStore> Log<S> {
         self.size_in_bytes
     }
 
+    /// How many segments there are: at least one.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Raises the high watermark, but not beyond the log end. True if it was raised.
     #[inline]
     pub(crate) fn maybe_increment_high_watermark(&mut self, high_watermark: Offset) -> bool {
@@ -139,6 +155,11 @@ impl<S: SegmentStore> Log<S> {
     /// A leader of this epoch begins to append at the log end.
     pub(crate) fn assign_epoch_start(&mut self, epoch: LeaderEpoch) {
         self.epochs.assign(epoch, self.log_end);
+    }
+
+    /// The epoch of the record at the log start, or of the next one to come there.
+    pub(crate) fn earliest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.earliest(self.log_start)
     }
 
     /// OffsetForLeaderEpoch (KIP-101): the largest known epoch up to `epoch`, and the offset behind its last record.

@@ -15,7 +15,8 @@
 //! 1. Log start <= last stable <= high watermark <= log end.
 //! 2. A leader's append begins at the log end; no offset is ever given to a second record, whatever is deleted.
 //! 3. Segments ascend, there is always at least one, and only the last one (the active segment) grows.
-//! 4. Deletion removes whole segments from the front and never one that reaches past the high watermark.
+//! 4. Deletion removes whole segments from the front and never one that reaches past the high watermark. Compaction
+//!    removes records below the active segment and below the last stable offset, and leaves gaps in the offsets.
 //! 5. An offset index entry points at a batch that begins at or before the entry's offset; time index entries ascend in
 //!    both timestamp and offset. Both only speed up a scan: the answer never depends on how sparse they are.
 //! 6. Of each idempotent producer the last five batches are known, whatever segments are rolled or deleted.
@@ -24,6 +25,7 @@
 //! and the segment's base offset), no locks. What a segment's batches are kept in is a [`store::SegmentStore`].
 
 mod append;
+mod compaction;
 mod error;
 mod leader_epoch;
 #[expect(clippy::module_inception, reason = "the noun is log")]
@@ -34,6 +36,7 @@ mod model_tests;
 mod offset_index;
 mod producer_state;
 mod read;
+mod release;
 mod retention;
 mod segment;
 mod store;
@@ -45,6 +48,7 @@ mod txn_index;
 mod validate;
 
 pub(crate) use append::AppendOrigin;
+pub(crate) use compaction::{Compaction, CompactionLimits};
 pub(crate) use error::LogError;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;

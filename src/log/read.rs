@@ -54,7 +54,6 @@ impl<S: SegmentStore> Log<S> {
     }
 
     /// The aborted transactions that a `read_committed` reader of the records in `start..end` must know.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions have no producers yet, but their state is kept"))]
     pub(crate) fn aborted_transactions(&self, start: Offset, end: Offset) -> Vec<AbortedTxn> {
         let mut aborted = Vec::new();
         for segment in self.segments.range(self.segment_index(start)..) {

@@ -52,7 +52,8 @@ impl<S: SegmentStore> Log<S> {
         Ok(())
     }
 
-    fn reclaim(&mut self) -> Result<(), LogError> {
+    /// Frees what deleted segments still hold.
+    pub(crate) fn reclaim(&mut self) -> Result<(), LogError> {
         self.store.reclaim().map_err(LogError::storage(&self.topic_partition))
     }
 
@@ -83,7 +84,7 @@ impl<S: SegmentStore> Log<S> {
     }
 
     /// Deletes segments from the oldest on while `breached` holds of them and of the offset at which they end.
-    fn delete_while(
+    pub(super) fn delete_while(
         &mut self,
         now_ms: i64,
         mut breached: impl FnMut(&Segment<S::Segment>, Offset) -> bool,

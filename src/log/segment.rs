@@ -7,7 +7,7 @@ use crate::log::offset_index::OffsetIndex;
 use crate::log::store::SegmentStore;
 use crate::log::time_index::TimeIndex;
 use crate::log::txn_index::TxnIndex;
-use crate::record::RecordBatch;
+use crate::record::{BatchHeader, RecordBatch};
 use crate::types::{NO_TIMESTAMP, Offset};
 
 /// A segment's indexes. Their memory passes from a deleted segment to the next new one.
@@ -94,9 +94,20 @@ impl<D> Segment<D> {
         self.max_timestamp_offset
     }
 
+    /// When the oldest of its records came, as far as the log knows: the largest timestamp of the first batch, or the
+    /// segment's creation.
+    pub(crate) fn first_timestamp(&self) -> i64 {
+        if self.first_timestamp > 0 { self.first_timestamp } else { self.created_ms }
+    }
+
     /// What time retention counts from: the largest timestamp, or for records without any the last append.
     pub(crate) fn largest_timestamp(&self) -> i64 {
         if self.max_timestamp >= 0 { self.max_timestamp } else { self.last_modified_ms }
+    }
+
+    /// When the last batch was appended; of an empty segment, when it was made.
+    pub(crate) fn last_modified_ms(&self) -> i64 {
+        self.last_modified_ms
     }
 
     pub(crate) fn transactions(&self) -> &TxnIndex {
@@ -131,7 +142,7 @@ impl<D> Segment<D> {
         now_ms: i64,
     ) -> io::Result<()> {
         let header = batch.header();
-        let (max_timestamp, last_offset, size) = (header.max_timestamp(), header.last_offset(), header.size_in_bytes());
+        let (max_timestamp, last_offset, size) = (latest_of(header), header.last_offset(), header.size_in_bytes());
         store.append(&mut self.batches, batch)?;
         let position = self.size_in_bytes;
         if position == 0 {
@@ -206,9 +217,9 @@ impl<D> Segment<D> {
         self.bytes_since_index_entry = 0;
         (self.max_timestamp, self.max_timestamp_offset) = (NO_TIMESTAMP, self.base_offset);
         store.scan(&self.batches, 0, |_, batch| {
-            if batch.header().max_timestamp() > self.max_timestamp {
-                (self.max_timestamp, self.max_timestamp_offset) =
-                    (batch.header().max_timestamp(), batch.header().last_offset());
+            let latest = latest_of(batch.header());
+            if latest > self.max_timestamp {
+                (self.max_timestamp, self.max_timestamp_offset) = (latest, batch.header().last_offset());
             }
             ControlFlow::Continue(())
         })?;
@@ -223,4 +234,15 @@ impl<D> Segment<D> {
     pub(crate) fn into_parts(self) -> (D, Indexes) {
         (self.batches, self.indexes)
     }
+
+    /// The batches, for the store to share or to take over.
+    pub(crate) fn batches_mut(&mut self) -> &mut D {
+        &mut self.batches
+    }
+}
+
+/// The largest timestamp of the batch's records. A batch that compaction has emptied keeps that of the records it had.
+#[inline]
+fn latest_of(header: &BatchHeader) -> i64 {
+    if header.records_count() == 0 { NO_TIMESTAMP } else { header.max_timestamp() }
 }

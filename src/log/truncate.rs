@@ -26,6 +26,7 @@ impl<S: SegmentStore> Log<S> {
             self.truncate_fully_and_start_at(offset, now_ms)?;
             return Ok(offset);
         }
+        self.note_truncation();
         while self.segments.back().is_some_and(|last| last.base_offset() > offset) {
             let segment = self.segments.pop_back().expect("just seen");
             self.dispose(segment)?;
@@ -41,6 +42,7 @@ impl<S: SegmentStore> Log<S> {
         // No record is left behind the first dropped batch's base, but offsets below the log start are never used again.
         self.log_end = first_dropped.map_or(offset, |base| base.min(offset)).max(self.log_start);
         self.high_watermark = self.high_watermark.min(self.log_end);
+        self.cleaned_to = self.cleaned_to.min(self.log_end);
         self.epochs.truncate_from_end(self.log_end);
         self.rebuild_producer_state()?;
         self.debug_assert_invariants();
@@ -49,6 +51,7 @@ impl<S: SegmentStore> Log<S> {
 
     /// Drops everything; the next record gets `offset`.
     pub(crate) fn truncate_fully_and_start_at(&mut self, offset: Offset, now_ms: i64) -> Result<(), LogError> {
+        self.note_truncation();
         while let Some(segment) = self.segments.pop_back() {
             self.dispose(segment)?;
         }
@@ -56,12 +59,19 @@ impl<S: SegmentStore> Log<S> {
         self.log_start = offset;
         self.high_watermark = offset;
         self.log_end = offset;
+        self.cleaned_to = self.cleaned_to.min(offset);
         self.first_unstable = None;
         self.epochs.clear();
         self.producers.clear();
         self.open_segment(offset, now_ms)?;
         self.debug_assert_invariants();
         Ok(())
+    }
+
+    /// A compaction that is under way speaks of another log now.
+    fn note_truncation(&mut self) {
+        self.truncations += 1;
+        self.unreadable = false;
     }
 
     fn rebuild_producer_state(&mut self) -> Result<(), LogError> {

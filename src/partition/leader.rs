@@ -169,7 +169,7 @@ impl Partition {
 
     /// A topic cannot ask for more replicas in sync than it has.
     #[inline]
-    fn effective_min_isr(&self) -> usize {
+    pub(crate) fn effective_min_isr(&self) -> usize {
         (self.log.config().min_insync_replicas.max(0) as usize).min(self.replication_factor)
     }
 

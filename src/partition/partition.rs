@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{Log, TimestampAndOffset};
+use crate::log::{Compaction, CompactionLimits, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -15,6 +15,8 @@ use crate::types::{BrokerId, IsolationLevel, LeaderEpoch, NO_OFFSET, Offset, Top
 /// - getters: ids, epochs, offsets, [`Partition::size_in_bytes`], [`Partition::is_leader`]
 /// - events: [`Partition::apply`], [`Partition::update_config`], [`Partition::on_follower_fetch`],
 ///   [`Partition::on_isr_proposal_failed`], [`Partition::maybe_shrink_isr`], [`Partition::apply_retention`]
+/// - compaction: [`Partition::compaction_need`], [`Partition::begin_compaction`], [`Partition::finish_compaction`],
+///   [`Partition::give_up_compaction`]
 /// - a leader's commands: [`Partition::append_as_leader`], [`Partition::read`], [`Partition::offset_for_timestamp`],
 ///   [`Partition::max_timestamp`], [`Partition::delete_records`]
 /// - a follower's commands: [`Partition::append_as_follower`], [`Partition::truncate_to`]
@@ -141,9 +143,24 @@ impl Partition {
     }
 
     /// Bytes of all segments.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked for by whoever describes log sizes"))]
+    #[inline]
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.log.size_in_bytes()
+    }
+
+    /// How many segments the log has.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
+    /// How many brokers hold a replica.
+    pub(crate) fn replication_factor(&self) -> usize {
+        self.replication_factor
+    }
+
+    /// How many replicas are in sync, as far as this broker leads.
+    pub(crate) fn in_sync_count(&self) -> Option<usize> {
+        Some(self.leader_state().ok()?.isr.committed().len())
     }
 
     /// The topic's settings have changed.
@@ -246,6 +263,11 @@ impl Partition {
         self.or_not_available(found, epoch_start)
     }
 
+    /// The log start, and the epoch of the record there or of the next one to come: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> (Offset, Option<LeaderEpoch>) {
+        (self.log.log_start(), self.log.earliest_epoch())
+    }
+
     /// The visible record with the largest timestamp, the first of equals: ListOffsets -3. Errors as with
     /// [`Partition::offset_for_timestamp`].
     pub(crate) fn max_timestamp(
@@ -287,6 +309,51 @@ impl Partition {
         self.log.delete_old_segments(now_ms)?;
         self.log.remove_expired_producers(now_ms);
         Ok(self.log_start() > before)
+    }
+
+    /// How much the log is in need of compaction, if it is. See [`Log::compaction_need`].
+    pub(crate) fn compaction_need(&mut self, now_ms: i64) -> Result<Option<f64>, PartitionError> {
+        Ok(self.log.compaction_need(now_ms)?)
+    }
+
+    /// Begins to compact the log, whatever the replica's role. See [`Log::begin_compaction`].
+    pub(crate) fn begin_compaction(
+        &mut self,
+        limits: CompactionLimits,
+        now_ms: i64,
+    ) -> Result<Option<Compaction>, PartitionError> {
+        Ok(self.log.begin_compaction(limits, now_ms)?)
+    }
+
+    /// Lets a compaction that is through take effect. See [`Log::finish_compaction`].
+    pub(crate) fn finish_compaction(&mut self, compaction: &mut Compaction) -> Result<bool, PartitionError> {
+        Ok(self.log.finish_compaction(compaction)?)
+    }
+
+    /// See [`Log::give_up_compaction`].
+    pub(crate) fn give_up_compaction(&mut self) {
+        self.log.give_up_compaction();
+    }
+
+    /// When the oldest segment was last appended to, in ms; `None` if it may not go. See
+    /// [`Log::releasable_since`](crate::log::Log::releasable_since).
+    pub(crate) fn releasable_since(&self) -> Option<i64> {
+        self.log.releasable_since()
+    }
+
+    /// Deletes the oldest segment for its memory, if it may go.
+    pub(crate) fn release_oldest(&mut self, now_ms: i64) -> Result<(), PartitionError> {
+        Ok(self.log.release_oldest(now_ms)?)
+    }
+
+    /// Frees what deleted segments still hold.
+    pub(crate) fn reclaim(&mut self) -> Result<(), PartitionError> {
+        Ok(self.log.reclaim()?)
+    }
+
+    /// Begins a new segment once the active one holds this many bytes.
+    pub(crate) fn roll_beyond(&mut self, bytes: u64, now_ms: i64) -> Result<(), PartitionError> {
+        Ok(self.log.roll_beyond(bytes, now_ms)?)
     }
 
     /// The leader's state; `NOT_LEADER_OR_FOLLOWER` on another broker.

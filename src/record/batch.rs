@@ -139,7 +139,7 @@ impl RecordBatch {
         Ok(Self::from_parts(header, body))
     }
 
-    fn compression(&self) -> Result<CompressionType, RecordError> {
+    pub(super) fn compression(&self) -> Result<CompressionType, RecordError> {
         self.header
             .compression()
             .ok_or(RecordError::UnknownCompression(self.header.attributes() & BatchHeader::COMPRESSION))

@@ -43,6 +43,8 @@ impl BatchHeader {
     pub(crate) const TRANSACTIONAL: i16 = 0x10;
     /// The attribute bit of control batches.
     pub(crate) const CONTROL: i16 = 0x20;
+    /// The attribute bit that makes the base timestamp the delete horizon of tombstones and markers.
+    pub(crate) const DELETE_HORIZON: i16 = 0x40;
 
     pub(crate) fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         Self(bytes)
@@ -132,7 +134,12 @@ impl BatchHeader {
 
     /// Whether the base timestamp holds the time from which compaction may drop tombstones.
     pub fn has_delete_horizon(&self) -> bool {
-        self.attributes() & 0x40 != 0
+        self.attributes() & Self::DELETE_HORIZON != 0
+    }
+
+    /// The time, in ms since 1970, from which compaction may drop the batch's tombstones, or its marker (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.has_delete_horizon().then(|| self.base_timestamp())
     }
 
     /// Last offset less base offset.

@@ -16,6 +16,7 @@ mod builder;
 mod compression;
 mod control;
 mod error;
+mod filter;
 mod header;
 #[expect(clippy::module_inception, reason = "the noun is record")]
 mod record;

@@ -103,6 +103,17 @@ impl Records {
         Ok(front)
     }
 
+    /// Where the next record begins in the uncompressed body.
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.cursor.position
+    }
+
+    /// The uncompressed body.
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// Offset of the next record, if there is one and it is well-formed that far.
     pub(crate) fn next_offset(&self) -> Option<Offset> {
         if self.cursor.remaining == 0 {

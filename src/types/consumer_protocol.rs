@@ -38,6 +38,15 @@ impl ConsumerProtocolSubscription {
         writer.into_bytes()
     }
 
+    /// Reads the topics of any version: the fields that all versions begin with.
+    pub(crate) fn decode_topics(bytes: &[u8]) -> Result<Vec<String>, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        version(&mut reader)?;
+        let topics = (0..reader.array_length()?).map(|_| reader.string()).collect::<Result<_, _>>()?;
+        reader.nullable_bytes()?;
+        Ok(topics)
+    }
+
     /// Reads any version; a version above 3 is read as 3, as Java does.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);

@@ -10,6 +10,19 @@ use std::sync::Arc;
 /// let partition = TopicPartition::new("orders", 3);
 /// assert_eq!(partition.to_string(), "orders-3");
 /// ```
+///
+/// Whatever takes partitions takes them in any of these forms: `impl Into<TopicPartition>` for one,
+/// `impl IntoIterator<Item: Into<TopicPartition>>` for many.
+///
+/// ```
+/// # fn example(consumer: &mut brokerless::Consumer, partition: brokerless::TopicPartition) -> brokerless::Result<()> {
+/// consumer.seek(&partition, 42)?;
+/// consumer.seek(("orders", 3), 42)?;
+/// consumer.pause([&partition])?;
+/// consumer.pause([("orders", 0), ("orders", 1)])?;
+/// consumer.resume(consumer.assignment())?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
     topic: Arc<str>,
@@ -35,6 +48,12 @@ impl TopicPartition {
     /// The topic's name, to share without a copy.
     pub(crate) fn topic_arc(&self) -> &Arc<str> {
         &self.topic
+    }
+}
+
+impl From<&TopicPartition> for TopicPartition {
+    fn from(topic_partition: &TopicPartition) -> Self {
+        topic_partition.clone()
     }
 }
 

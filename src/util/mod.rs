@@ -7,5 +7,6 @@ pub(crate) mod murmur2;
 pub(crate) mod prefetch;
 pub(crate) mod race;
 pub(crate) mod sync;
+pub(crate) mod trace;
 pub(crate) mod varint;
 pub(crate) mod wake_list;

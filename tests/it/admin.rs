@@ -136,7 +136,6 @@ async fn every_refusal_of_a_new_topic() {
             ErrorCode::InvalidConfig,
             "conflict topic config setting min.compaction.lag.ms (2) > max.compaction.lag.ms (1)",
         ),
-        (NewTopic::new("t").config("cleanup.policy", "compact"), ErrorCode::InvalidConfig, not_built),
         (NewTopic::new("t").config("unclean.leader.election.enable", "true"), ErrorCode::InvalidConfig, not_built),
         (NewTopic::new("t").config("remote.storage.enable", "true"), ErrorCode::InvalidConfig, "Tiered Storage"),
         (

@@ -111,7 +111,7 @@ async fn retention_follows_virtual_time() {
     // Retention is checked every log.retention.check.interval.ms, five minutes.
     tokio::time::sleep(Duration::from_secs(301)).await;
     assert_eq!(beginning(consumer.beginning_offsets(std::slice::from_ref(&partition)).await.unwrap()), 3);
-    assert_eq!(beginning(consumer.end_offsets(&[partition]).await.unwrap()), 3);
+    assert_eq!(beginning(consumer.end_offsets([partition]).await.unwrap()), 3);
 }
 
 /// Invariant 52: a topic that is deleted and created again starts empty under a new id.

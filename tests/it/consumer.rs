@@ -93,7 +93,7 @@ async fn invariant_25_polls_neither_skip_nor_repeat() {
                 *next += 1;
             }
             for (partition, next) in next.iter().enumerate() {
-                assert_eq!(consumer.position(&t(partition as i32)).await.unwrap(), *next);
+                assert_eq!(consumer.position(t(partition as i32)).await.unwrap(), *next);
             }
         }
         assert_nothing_comes(&mut consumer).await;
@@ -143,8 +143,8 @@ async fn every_field_of_a_record_arrives() {
     let headers: Vec<_> = first.headers().map(|header| (header.key(), header.value())).collect();
     assert_eq!(headers, [("h", Some(&b"1"[..])), ("h", None)]);
     assert_eq!((second.key(), second.value(), second.timestamp(), second.offset()), (None, None, 43, 1));
-    assert_eq!(records.records(&t(0)).count(), 2);
-    assert_eq!(records.records(&t(1)).count(), 0);
+    assert_eq!(records.records(t(0)).count(), 2);
+    assert_eq!(records.records(t(1)).count(), 0);
     assert_eq!(records.partitions().collect::<Vec<_>>(), [&t(0)]);
     let next: Vec<_> = records.next_offsets().map(|(partition, next)| (partition.clone(), next.offset())).collect();
     assert_eq!(next, [(t(0), 2)]);
@@ -160,7 +160,7 @@ async fn latest_is_the_default_and_sees_only_what_comes_after() {
     produce(&producer, t(0), 0..5).await;
     let mut consumer = reader(&cluster, ConsumerConfig::default(), 1);
     assert_nothing_comes(&mut consumer).await;
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 5);
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 5);
     produce(&producer, t(0), 5..8).await;
     assert_eq!(read(&mut consumer, 3).await[&0], [5, 6, 7]);
 }
@@ -179,7 +179,7 @@ async fn by_duration_begins_that_long_ago() {
     let reset = AutoOffsetReset::ByDuration(Duration::from_secs(10));
     let mut consumer = reader(&cluster, ConsumerConfig::default().auto_offset_reset(reset), 1);
     assert_nothing_comes(&mut consumer).await;
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 10);
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,10 +190,10 @@ async fn without_a_reset_policy_poll_names_the_partitions() {
     let error = consumer.poll(POLL).await.unwrap_err();
     assert_eq!((error.code(), error.topic_partition()), (ErrorCode::OffsetOutOfRange, Some(&t(0))));
     assert!(error.to_string().contains("no reset policy for partitions: [t-0, t-1]"), "{error}");
-    consumer.seek(&t(0), 3).unwrap();
-    consumer.seek(&t(1), 0).unwrap();
+    consumer.seek(t(0), 3).unwrap();
+    consumer.seek(t(1), 0).unwrap();
     assert_eq!(read(&mut consumer, 2).await[&0], [3, 4]);
-    consumer.seek(&t(0), 6).unwrap();
+    consumer.seek(t(0), 6).unwrap();
     let error = consumer.poll(POLL).await.unwrap_err();
     assert_eq!((error.code(), error.topic_partition()), (ErrorCode::OffsetOutOfRange, Some(&t(0))));
     assert!(error.to_string().contains("t-0: 6"), "{error}");
@@ -206,15 +206,15 @@ async fn invariant_34_a_position_out_of_range_is_reset_and_no_other() {
     produce(&producer, t(0), 0..10).await;
     produce(&producer, t(1), 0..10).await;
     let mut consumer = reader(&cluster, earliest().max_poll_records(1), 2);
-    consumer.seek(&t(0), 2).unwrap();
-    consumer.seek(&t(1), 2).unwrap();
+    consumer.seek(t(0), 2).unwrap();
+    consumer.seek(t(1), 2).unwrap();
     cluster.admin().delete_records([(t(0), 5)]).await.remove(0).unwrap();
     let offsets = read(&mut consumer, 13).await;
     assert_eq!(offsets[&0], (5..10).collect::<Vec<_>>());
     assert_eq!(offsets[&1], (2..10).collect::<Vec<_>>());
     // Beyond the end is out of range as well; the end itself is not.
-    consumer.seek(&t(0), 11).unwrap();
-    consumer.seek(&t(1), 10).unwrap();
+    consumer.seek(t(0), 11).unwrap();
+    consumer.seek(t(1), 10).unwrap();
     assert_eq!(read(&mut consumer, 5).await[&0], (5..10).collect::<Vec<_>>());
     assert_nothing_comes(&mut consumer).await;
 }
@@ -225,12 +225,12 @@ async fn records_deleted_under_a_parked_consumer_are_passed_over() {
     let producer = producer(&cluster);
     let mut consumer = reader(&cluster, earliest(), 1);
     assert_nothing_comes(&mut consumer).await;
-    consumer.pause(&[t(0)]).unwrap();
+    consumer.pause([t(0)]).unwrap();
     produce(&producer, t(0), 0..10).await;
     cluster.admin().delete_records([(t(0), -1)]).await.remove(0).unwrap();
-    consumer.resume(&[t(0)]).unwrap();
+    consumer.resume([t(0)]).unwrap();
     assert_nothing_comes(&mut consumer).await;
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 10);
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,26 +245,26 @@ async fn seeking() {
     let mut consumer = reader(&cluster, earliest().max_poll_records(4), 1);
     assert_eq!(read(&mut consumer, 4).await[&0], [0, 1, 2, 3]);
     // What was read ahead is forgotten.
-    consumer.seek(&t(0), 8).unwrap();
+    consumer.seek(t(0), 8).unwrap();
     assert_eq!(read(&mut consumer, 2).await[&0], [8, 9]);
-    consumer.seek_to_beginning(&[t(0)]).unwrap();
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 0);
-    consumer.seek_to_end([]).unwrap();
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 10);
-    consumer.seek_to_timestamp([&t(0)], 6500).unwrap();
+    consumer.seek_to_beginning([t(0)]).unwrap();
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 0);
+    consumer.seek_to_end(consumer.assignment()).unwrap();
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 10);
+    consumer.seek_to_timestamp([t(0)], 6500).unwrap();
     assert_eq!(read(&mut consumer, 4).await[&0], [6, 7, 8, 9]);
-    consumer.seek_to_timestamp([&t(0)], 10_001).unwrap();
-    assert_eq!(consumer.position(&t(0)).await.unwrap(), 10);
-    consumer.seek_with_metadata(&t(0), OffsetAndMetadata::new(9).metadata_text("note")).unwrap();
+    consumer.seek_to_timestamp([t(0)], 10_001).unwrap();
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 10);
+    consumer.seek_with_metadata(t(0), OffsetAndMetadata::new(9).metadata_text("note")).unwrap();
     assert_eq!(read(&mut consumer, 1).await[&0], [9]);
 
-    assert_eq!(consumer.seek(&t(0), -1).unwrap_err().code(), ErrorCode::InvalidRequest);
-    let error = consumer.seek(&t(7), 0).unwrap_err();
+    assert_eq!(consumer.seek(t(0), -1).unwrap_err().code(), ErrorCode::InvalidRequest);
+    let error = consumer.seek(t(7), 0).unwrap_err();
     assert!(error.is_illegal_state());
     assert_eq!(error.topic_partition(), Some(&t(7)));
-    assert!(consumer.seek_to_end([&t(0), &t(7)]).unwrap_err().is_illegal_state());
-    assert!(consumer.position(&t(7)).await.unwrap_err().is_illegal_state());
-    assert!(consumer.pause([&t(7)]).unwrap_err().is_illegal_state());
+    assert!(consumer.seek_to_end([t(0), t(7)]).unwrap_err().is_illegal_state());
+    assert!(consumer.position(t(7)).await.unwrap_err().is_illegal_state());
+    assert!(consumer.pause([t(7)]).unwrap_err().is_illegal_state());
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,12 +277,12 @@ async fn a_paused_partition_keeps_what_was_read_ahead() {
     let first = read(&mut consumer, 3).await;
     let (&reading, offsets) = first.first_key_value().unwrap();
     assert_eq!(offsets, &[0, 1, 2]);
-    consumer.pause([&t(reading)]).unwrap();
+    consumer.pause([t(reading)]).unwrap();
     assert_eq!(consumer.paused().into_iter().collect::<Vec<_>>(), [t(reading)]);
     assert_eq!(read(&mut consumer, 10).await[&(1 - reading)], (0..10).collect::<Vec<_>>());
     assert_nothing_comes(&mut consumer).await;
-    assert_eq!(consumer.current_lag(&t(reading)).unwrap(), Some(7));
-    consumer.resume([&t(reading)]).unwrap();
+    assert_eq!(consumer.current_lag(t(reading)).unwrap(), Some(7));
+    consumer.resume([t(reading)]).unwrap();
     assert!(consumer.paused().is_empty());
     assert_eq!(read(&mut consumer, 7).await[&reading], (3..10).collect::<Vec<_>>());
 }
@@ -399,7 +399,7 @@ async fn questions_about_offsets_and_topics() {
     cluster.admin().delete_records([(t(0), 2)]).await.remove(0).unwrap();
     let consumer = cluster.consumer(ConsumerConfig::default()).unwrap();
     assert_eq!(consumer.beginning_offsets([t(0), t(1)]).await.unwrap(), BTreeMap::from([(t(0), 2), (t(1), 0)]));
-    assert_eq!(consumer.end_offsets(&[t(0), t(1)]).await.unwrap(), BTreeMap::from([(t(0), 10), (t(1), 0)]));
+    assert_eq!(consumer.end_offsets([t(0), t(1)]).await.unwrap(), BTreeMap::from([(t(0), 10), (t(1), 0)]));
     let found = consumer.offsets_for_times([(t(0), 4500), (t(1), 0)]).await.unwrap();
     let first = found[&t(0)].unwrap();
     assert_eq!((first.offset(), first.timestamp()), (5, 5000));
@@ -483,7 +483,7 @@ async fn a_stream_yields_everything_and_hands_back_what_it_did_not() {
         drop(stream);
         let committed = consumer.committed([t(0), t(1)]).await.unwrap();
         for partition in 0..2 {
-            assert_eq!(consumer.position(&t(partition)).await.unwrap(), next[partition as usize]);
+            assert_eq!(consumer.position(t(partition)).await.unwrap(), next[partition as usize]);
             assert_eq!(committed[&t(partition)].offset(), next[partition as usize]);
         }
     }
@@ -546,7 +546,7 @@ async fn asynchronous_commits_take_effect_in_order_and_are_not_lost() {
     let mut consumer = reader(&cluster, group("g").enable_auto_commit(false), 1);
     let calls = Arc::new(Mutex::new(Vec::new()));
     for offset in 1..=3 {
-        consumer.seek(&t(0), offset).unwrap();
+        consumer.seek(t(0), offset).unwrap();
         let calls = Arc::clone(&calls);
         consumer.commit_async_with(move |result| calls.lock().push((offset, result.is_ok())));
     }
@@ -609,4 +609,28 @@ fn public_types_are_send_and_sync() {
     check::<brokerless::ConsumerWaker>();
     check::<brokerless::consumer::CommitHandle>();
     check::<brokerless::consumer::ConsumerStream<'_>>();
+}
+
+/// A partition is named by value, by reference or by its parts, alone and among others; text needs no detour.
+#[tokio::test(start_paused = true)]
+async fn partitions_are_named_in_any_form() {
+    let cluster = cluster(2).await;
+    let producer = producer(&cluster);
+    produce(&producer, t(0), 0..3).await;
+    let mut consumer = cluster.consumer(group("g").enable_auto_commit(false)).unwrap();
+    consumer.assign([("t", 0), ("t", 1)]).unwrap();
+    consumer.assign(consumer.assignment()).unwrap();
+    consumer.seek(("t", 0), 1).unwrap();
+    consumer.seek(t(0), 2).unwrap();
+    consumer.pause(["t"].map(|topic| (topic, 1))).unwrap();
+    consumer.resume(vec![t(1)]).unwrap();
+    let records = consumer.poll(POLL).await.unwrap();
+    assert_eq!(records.records(("t", 0)).map(|record| record.value_str().unwrap()).collect::<Vec<_>>(), [Some("2")]);
+    assert_eq!(records.iter().map(|record| record.key_str().unwrap()).collect::<Vec<_>>(), [None]);
+    consumer.commit_offsets(records.next_offsets()).await.unwrap();
+    assert_eq!(consumer.committed([("t", 0)]).await.unwrap()[&t(0)].offset(), 3);
+    assert_eq!(consumer.end_offsets(records.partitions()).await.unwrap(), BTreeMap::from([(t(0), 3)]));
+    assert_eq!(consumer.offsets_for_times([(&t(1), 0)]).await.unwrap(), BTreeMap::from([(t(1), None)]));
+    let owned = records.into_iter().next().unwrap();
+    assert_eq!((owned.key_str(), owned.value_str()), (Ok(None), Ok(Some("2"))));
 }

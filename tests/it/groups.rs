@@ -378,7 +378,7 @@ async fn invariant_27_who_polls_too_late_is_replaced_and_its_commits_are_refused
     b.close().await.unwrap();
     poll_until(&mut [&mut a], |_| log.lock().len() == 5).await;
     assert_eq!(log.lock()[2..], ["b revoked t-0", "a lost t-0", "a assigned t-0"]);
-    assert_eq!(a.position(&t(0)).await.unwrap(), 10);
+    assert_eq!(a.position(t(0)).await.unwrap(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -413,7 +413,7 @@ async fn invariant_34_a_group_resets_only_where_nothing_is_committed() {
     drop(a);
     let mut b = member(&cluster, ConsumerConfig::group("g"));
     assert_eq!(read(&mut b, 6).await[&0], (4..10).collect::<Vec<_>>());
-    assert_eq!(b.position(&t(1)).await.unwrap(), 10);
+    assert_eq!(b.position(t(1)).await.unwrap(), 10);
     assert!(b.poll(POLL).await.unwrap().is_empty());
 }
 
@@ -544,7 +544,7 @@ async fn a_listener_seeks_and_commits() {
     consumer.enforce_rebalance("").unwrap();
     poll_until(&mut [&mut consumer], |it| generation(it[0]) == 2 && balanced(it, 1)).await;
     assert_eq!(consumer.committed([t(0)]).await.unwrap()[&t(0)].offset(), 7);
-    consumer.seek(&t(0), 9).unwrap();
+    consumer.seek(t(0), 9).unwrap();
     read(&mut consumer, 1).await;
     consumer.close().await.unwrap();
     let observer = cluster.consumer(group("g")).unwrap();

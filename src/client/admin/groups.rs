@@ -54,6 +54,29 @@ impl fmt::Display for GroupState {
     }
 }
 
+/// By which protocol a group works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GroupType {
+    /// The classic one: a leader assigns.
+    Classic,
+}
+
+impl GroupType {
+    /// Kafka's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "Classic",
+        }
+    }
+}
+
+impl fmt::Display for GroupType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// One line of [`Admin::list_groups`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupListing {
@@ -81,6 +104,11 @@ impl GroupListing {
     /// Where it stands.
     pub fn state(&self) -> GroupState {
         self.state
+    }
+
+    /// By which protocol it works; a group that only committed offsets counts as classic, as in Kafka.
+    pub fn group_type(&self) -> GroupType {
+        GroupType::Classic
     }
 }
 
@@ -217,7 +245,7 @@ impl MemberDescription {
 }
 
 impl Admin {
-    /// All groups.
+    /// All groups, ordered by id.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.cluster.check_open()?;
         Ok(self.cluster.list_groups().into_iter().map(GroupListing::new).collect())

@@ -5,6 +5,9 @@
 //! in their order, so that `into_iter().collect::<Result<Vec<_>>>()` demands them all.
 
 mod describe_cluster;
+mod group_filter;
+mod group_members;
+mod group_offsets;
 mod groups;
 mod new_topic;
 mod offsets;
@@ -12,7 +15,9 @@ mod topic_description;
 mod topics;
 
 pub use describe_cluster::{ClusterDescription, Node};
-pub use groups::{GroupDescription, GroupListing, GroupState, MemberDescription};
+pub use group_filter::GroupFilter;
+pub use group_members::MemberToRemove;
+pub use groups::{GroupDescription, GroupListing, GroupState, GroupType, MemberDescription};
 pub use new_topic::NewTopic;
 pub use offsets::{DeletedRecords, ListedOffset, OffsetSpec};
 pub use topic_description::{PartitionDescription, TopicDescription, TopicListing};

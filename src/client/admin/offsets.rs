@@ -44,7 +44,8 @@ impl ListedOffset {
         self.timestamp
     }
 
-    /// The epoch of the leader that appended the record, or of the current one for [`OffsetSpec::Latest`], where known.
+    /// The epoch of the leader that appended the record, where known; for [`OffsetSpec::Latest`], and for
+    /// [`OffsetSpec::Earliest`] of an empty partition, that of the leader who will append it.
     pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
         self.leader_epoch
     }
@@ -93,8 +94,8 @@ impl Admin {
         let leader = self.cluster.leader(&topic_partition).map_err(about)?;
         let found = match spec {
             OffsetSpec::Earliest => {
-                let offset = Some(leader.offsets().log_start());
-                return Ok(ListedOffset { topic_partition, offset, timestamp: None, leader_epoch: None });
+                let (offset, leader_epoch) = leader.earliest().map_err(about)?;
+                return Ok(ListedOffset { topic_partition, offset: Some(offset), timestamp: None, leader_epoch });
             }
             OffsetSpec::Latest => {
                 let offset = Some(leader.offsets().visible_end(isolation));

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::client::consumer::Consumer;
 use crate::client::consumer::answer::Answer;
 use crate::client::consumer::membership::Member;
+use crate::cluster::Cluster;
 use crate::cluster::group::OffsetCommitRequest;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{OffsetAndMetadata, TopicPartition};
@@ -90,9 +91,9 @@ impl Consumer {
     /// `OFFSET_METADATA_TOO_LARGE` for a note of more than 4,096 bytes.
     pub async fn commit_offsets(
         &mut self,
-        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+        offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
     ) -> Result<()> {
-        self.commit_and_wait(offsets.into_iter().collect()).await
+        self.commit_and_wait(named(offsets)).await
     }
 
     /// Commits the positions of everything returned so far. The answer comes with the handle; nothing is retried.
@@ -103,9 +104,9 @@ impl Consumer {
     /// Commits these positions. The answer comes with the handle; nothing is retried.
     pub fn commit_offsets_async(
         &mut self,
-        offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+        offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
     ) -> CommitHandle {
-        CommitHandle(self.send_commit(offsets.into_iter().collect()))
+        CommitHandle(self.send_commit(named(offsets)))
     }
 
     /// Commits the positions of everything returned so far. The callback runs within a later poll, commit or close, in
@@ -154,36 +155,31 @@ impl Consumer {
 
     /// Has the coordinator handle a commit, now. The future is its answer.
     pub(super) fn send_commit(&self, offsets: Offsets) -> Answer<Result<()>> {
-        let Some(group) = &self.group else {
-            return Answer::ready(Err(no_group_id()));
-        };
-        if offsets.is_empty() {
-            return Answer::ready(Ok(()));
+        match self.committer() {
+            Ok(committer) => committer.send(offsets),
+            Err(error) => Answer::ready(Err(error)),
         }
-        if let Some((topic_partition, offset)) = offsets.iter().find(|(_, offset)| offset.offset() < 0) {
-            let error = Error::new(ErrorCode::InvalidRequest, format!("Invalid offset: {}", offset.offset()))
-                .with_topic_partition(topic_partition.clone());
-            return Answer::ready(Err(error));
-        }
-        let member = &group.member;
-        let (generation_id, member_id, group_instance_id) = if self.subscriptions.is_group_managed() {
-            match member.stable_generation() {
-                Ok((generation_id, member_id)) => (generation_id, member_id, self.config.group_instance_id.clone()),
-                Err(error) => return Answer::ready(Err(error)),
-            }
-        } else {
-            (-1, String::new(), None)
-        };
-        let group_id = member.group_id().to_owned();
-        let request = OffsetCommitRequest { group_id, generation_id, member_id, group_instance_id, offsets };
-        let answer = self.cluster.commit_offsets(request);
-        let member = Arc::clone(member);
+    }
+
+    /// Has the coordinator handle a commit once it is known what to commit.
+    pub(super) fn send_commit_when(
+        &self,
+        offsets: impl Future<Output = Offsets> + Send + 'static,
+    ) -> Answer<Result<()>> {
+        let committer = self.committer();
         Answer::new(async move {
-            let response = answer.await;
-            match response.partitions.into_iter().find(|(_, code)| !code.is_none()) {
-                None => Ok(()),
-                Some((topic_partition, code)) => Err(refused(&member, generation_id, code, topic_partition)),
-            }
+            let offsets = offsets.await;
+            committer?.send(offsets).await
+        })
+    }
+
+    fn committer(&self) -> Result<Committer> {
+        let group = self.group.as_ref().ok_or_else(no_group_id)?;
+        Ok(Committer {
+            cluster: self.cluster.clone(),
+            member: Arc::clone(&group.member),
+            group_instance_id: self.config.group_instance_id.clone(),
+            is_group_managed: self.subscriptions.is_group_managed(),
         })
     }
 
@@ -243,6 +239,48 @@ impl PendingCommits {
     /// Takes a commit whose answer nobody waits for.
     pub(super) fn push(&mut self, answer: Answer<Result<()>>) {
         self.0.push_back(PendingCommit { answer, offsets: Vec::new(), automatic: false });
+    }
+}
+
+pub(super) fn named(offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>) -> Offsets {
+    offsets.into_iter().map(|(topic_partition, offset)| (topic_partition.into(), offset)).collect()
+}
+
+/// What it takes to commit for a consumer, apart from it.
+struct Committer {
+    cluster: Cluster,
+    member: Arc<Member>,
+    group_instance_id: Option<String>,
+    is_group_managed: bool,
+}
+
+impl Committer {
+    /// Has the coordinator handle a commit before this returns. The future is its answer.
+    fn send(self, offsets: Offsets) -> Answer<Result<()>> {
+        if offsets.is_empty() {
+            return Answer::ready(Ok(()));
+        }
+        if let Some((topic_partition, offset)) = offsets.iter().find(|(_, offset)| offset.offset() < 0) {
+            let error = Error::new(ErrorCode::InvalidRequest, format!("Invalid offset: {}", offset.offset()))
+                .with_topic_partition(topic_partition.clone());
+            return Answer::ready(Err(error));
+        }
+        let Self { cluster, member, group_instance_id, is_group_managed } = self;
+        let (generation_id, member_id, group_instance_id) = match is_group_managed.then(|| member.stable_generation()) {
+            Some(Ok((generation_id, member_id))) => (generation_id, member_id, group_instance_id),
+            Some(Err(error)) => return Answer::ready(Err(error)),
+            None => (-1, String::new(), None),
+        };
+        let group_id = member.group_id().to_owned();
+        let request = OffsetCommitRequest { group_id, generation_id, member_id, group_instance_id, offsets };
+        let answer = cluster.commit_offsets(request);
+        Answer::new(async move {
+            let response = answer.await;
+            match response.partitions.into_iter().find(|(_, code)| !code.is_none()) {
+                None => Ok(()),
+                Some((topic_partition, code)) => Err(refused(&member, generation_id, code, topic_partition)),
+            }
+        })
     }
 }
 

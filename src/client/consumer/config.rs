@@ -183,7 +183,8 @@ impl ConsumerConfig {
         self
     }
 
-    /// `heartbeat.interval.ms`: must be less than the session timeout. Default: 3 s.
+    /// `heartbeat.interval.ms`: must be less than the session timeout. Default: 3 s. Members hear of a rebalance sooner:
+    /// the coordinator wakes them.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;
         self

@@ -106,14 +106,14 @@ impl Consumer {
     /// # Errors
     /// `INVALID_GROUP_ID` without a group; `INVALID_TOPIC_EXCEPTION` for a blank name; an illegal state after
     /// `subscribe_pattern` or `assign`.
-    pub fn subscribe<T: Into<String>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
+    pub fn subscribe(&mut self, topics: impl IntoIterator<Item: Into<String>>) -> Result<()> {
         self.subscribe_to(topics.into_iter().map(Into::into).collect(), None)
     }
 
     /// [`subscribe`](Self::subscribe), with somebody to hear of the partitions that come and go.
-    pub fn subscribe_with_listener<T: Into<String>>(
+    pub fn subscribe_with_listener(
         &mut self,
-        topics: impl IntoIterator<Item = T>,
+        topics: impl IntoIterator<Item: Into<String>>,
         listener: impl RebalanceListener + 'static,
     ) -> Result<()> {
         self.subscribe_to(topics.into_iter().map(Into::into).collect(), Some(Box::new(listener)))
@@ -187,7 +187,7 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state after `subscribe`.
-    pub fn assign<T: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = T>) -> Result<()> {
+    pub fn assign(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
         if partitions.is_empty() {
             self.unsubscribe();
@@ -262,6 +262,8 @@ impl Consumer {
             result = within(committed).await;
         }
         self.finish_pending_commits(deadline).await;
+        let rebalance = self.take_rebalance_commits();
+        result = result.and(within(rebalance).await);
         let revoked = self.give_up_everything();
         result = result.and(within(revoked).await);
         if let Some(left) = self.leave("the consumer is being closed") {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use parking_lot::Mutex;
 
 use crate::client::consumer::answer::Answer;
+use crate::client::consumer::commit::named;
 use crate::client::consumer::{Consumer, ConsumerGroupMetadata};
 use crate::error::{Error, Result};
 use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
@@ -67,8 +68,8 @@ impl RebalanceContext<'_> {
     }
 
     /// The offset of the next record that a poll would return; `None` while it has not been looked up.
-    pub fn position(&self, topic_partition: &TopicPartition) -> Option<Offset> {
-        self.consumer.subscriptions.find(topic_partition)?.known_position()
+    pub fn position(&self, topic_partition: impl Into<TopicPartition>) -> Option<Offset> {
+        self.consumer.subscriptions.find(&topic_partition.into())?.known_position()
     }
 
     /// Commits the positions of everything returned so far. The coordinator has handled it when this returns; the
@@ -80,42 +81,76 @@ impl RebalanceContext<'_> {
     }
 
     /// Commits these positions, otherwise as [`RebalanceContext::commit`].
-    pub fn commit_offsets(&mut self, offsets: impl IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>) {
-        let answer = self.consumer.send_commit(offsets.into_iter().collect());
+    pub fn commit_offsets(
+        &mut self,
+        offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,
+    ) {
+        let answer = self.consumer.send_commit(named(offsets));
+        self.consumer.listener_commits.push(answer);
+    }
+
+    /// Commits what `offsets` says as soon as it is known. The rebalance waits for that, while records of partitions that
+    /// stay are returned and heartbeats are sent: the way to finish work in other tasks before partitions go. It must be
+    /// over well within `max.poll.interval.ms`, after which the group goes on without this member. `close` waits for it,
+    /// too; `unsubscribe` cannot, and drops it.
+    ///
+    /// ```
+    /// # use brokerless::{RebalanceContext, RebalanceListener, TopicPartition};
+    /// # struct Writers;
+    /// # impl Writers { async fn finish(self, _: Vec<TopicPartition>) -> Vec<(TopicPartition, i64)> { Vec::new() } }
+    /// # impl Clone for Writers { fn clone(&self) -> Self { Self } }
+    /// # struct Listener { writers: Writers }
+    /// use brokerless::types::OffsetAndMetadata;
+    /// impl RebalanceListener for Listener {
+    ///     fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
+    ///         let (writers, partitions) = (self.writers.clone(), partitions.to_vec());
+    ///         context.commit_when(async move {
+    ///             let written = writers.finish(partitions).await;
+    ///             written.into_iter().map(|(partition, next)| (partition, OffsetAndMetadata::new(next)))
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    pub fn commit_when<O>(&mut self, offsets: impl Future<Output = O> + Send + 'static)
+    where
+        O: IntoIterator<Item = (TopicPartition, OffsetAndMetadata)>,
+    {
+        let offsets = async move { offsets.await.into_iter().collect() };
+        let answer = self.consumer.send_commit_when(offsets);
         self.consumer.listener_commits.push(answer);
     }
 
     /// See [`Consumer::seek`].
-    pub fn seek(&mut self, topic_partition: &TopicPartition, offset: Offset) -> Result<()> {
+    pub fn seek(&mut self, topic_partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
         self.consumer.seek(topic_partition, offset)
     }
 
     /// See [`Consumer::seek_to_beginning`].
-    pub fn seek_to_beginning<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn seek_to_beginning(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.consumer.seek_to_beginning(partitions)
     }
 
     /// See [`Consumer::seek_to_end`].
-    pub fn seek_to_end<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn seek_to_end(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.consumer.seek_to_end(partitions)
     }
 
     /// See [`Consumer::seek_to_timestamp`].
-    pub fn seek_to_timestamp<'p>(
+    pub fn seek_to_timestamp(
         &mut self,
-        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
         timestamp: i64,
     ) -> Result<()> {
         self.consumer.seek_to_timestamp(partitions, timestamp)
     }
 
     /// See [`Consumer::pause`].
-    pub fn pause<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn pause(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.consumer.pause(partitions)
     }
 
     /// See [`Consumer::resume`].
-    pub fn resume<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn resume(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.consumer.resume(partitions)
     }
 }

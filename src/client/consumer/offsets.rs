@@ -1,6 +1,5 @@
 //! Questions about offsets and topics.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
@@ -18,11 +17,12 @@ impl Consumer {
     /// # Errors
     /// An illegal state if the partition is not assigned; `OFFSET_OUT_OF_RANGE` without a committed offset and with
     /// `auto.offset.reset=none`; a timeout after `default.api.timeout.ms`.
-    pub async fn position(&mut self, topic_partition: &TopicPartition) -> Result<Offset> {
+    pub async fn position(&mut self, topic_partition: impl Into<TopicPartition>) -> Result<Offset> {
+        let topic_partition = topic_partition.into();
         let deadline = self.now() + self.config.default_api_timeout;
         loop {
             let version = self.cluster.metadata_version();
-            if let Some(position) = self.subscriptions.assigned(topic_partition)?.known_position() {
+            if let Some(position) = self.subscriptions.assigned(&topic_partition)?.known_position() {
                 return Ok(position);
             }
             self.subscriptions.unsettled = true;
@@ -36,7 +36,7 @@ impl Consumer {
             };
             tokio::time::timeout_at(deadline, settled).await.map_err(|_| late())??;
             // Without a leader there is none until there is one.
-            if self.subscriptions.assigned(topic_partition)?.known_position().is_none() {
+            if self.subscriptions.assigned(&topic_partition)?.known_position().is_none() {
                 let retry_at = self.now() + self.config.retry_backoff;
                 let _newer =
                     tokio::time::timeout_at(retry_at.min(deadline), self.cluster.metadata_changed(version)).await;
@@ -53,9 +53,9 @@ impl Consumer {
     /// `INVALID_GROUP_ID` without a group; a timeout after `default.api.timeout.ms`.
     pub async fn committed(
         &self,
-        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        let partitions: Vec<_> = partitions.into_iter().map(|it| it.borrow().clone()).collect();
+        let partitions: Vec<_> = partitions.into_iter().map(Into::into).collect();
         let group_id = self.config.group_id.as_ref().ok_or_else(no_group_id)?;
         let deadline = self.now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
@@ -89,7 +89,7 @@ impl Consumer {
     /// `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist.
     pub async fn beginning_offsets(
         &self,
-        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>> {
         self.ask_leaders(partitions, |handle| handle.offsets().log_start()).await
     }
@@ -98,7 +98,7 @@ impl Consumer {
     /// Errors as [`Consumer::beginning_offsets`].
     pub async fn end_offsets(
         &self,
-        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>> {
         let isolation = self.fetcher.isolation();
         self.ask_leaders(partitions, |handle| handle.offsets().visible_end(isolation)).await
@@ -106,14 +106,14 @@ impl Consumer {
 
     async fn ask_leaders<T>(
         &self,
-        partitions: impl IntoIterator<Item: Borrow<TopicPartition>>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
         ask: impl Fn(&PartitionHandle) -> T,
     ) -> Result<BTreeMap<TopicPartition, T>> {
         let mut answers = BTreeMap::new();
         for topic_partition in partitions {
-            let topic_partition = topic_partition.borrow();
-            let leader = self.leader(topic_partition).await?;
-            answers.insert(topic_partition.clone(), ask(&leader));
+            let topic_partition = topic_partition.into();
+            let leader = self.leader(&topic_partition).await?;
+            answers.insert(topic_partition, ask(&leader));
         }
         Ok(answers)
     }
@@ -125,10 +125,11 @@ impl Consumer {
     /// `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist; `INVALID_REQUEST` for a negative timestamp.
     pub async fn offsets_for_times(
         &self,
-        timestamps: impl IntoIterator<Item = (TopicPartition, i64)>,
+        timestamps: impl IntoIterator<Item = (impl Into<TopicPartition>, i64)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>> {
         let mut found = BTreeMap::new();
         for (topic_partition, timestamp) in timestamps {
+            let topic_partition = topic_partition.into();
             if timestamp < 0 {
                 let message = format!("the target time must not be negative: {timestamp}");
                 return Err(Error::new(ErrorCode::InvalidRequest, message).with_topic_partition(topic_partition));
@@ -147,8 +148,8 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if the partition is not assigned.
-    pub fn current_lag(&self, topic_partition: &TopicPartition) -> Result<Option<i64>> {
-        let state = self.subscriptions.assigned(topic_partition)?;
+    pub fn current_lag(&self, topic_partition: impl Into<TopicPartition>) -> Result<Option<i64>> {
+        let state = self.subscriptions.assigned(&topic_partition.into())?;
         let (Some(position), Some(handle)) = (state.known_position(), &state.handle) else { return Ok(None) };
         Ok(Some((handle.offsets().visible_end(self.fetcher.isolation()) - position).max(0)))
     }

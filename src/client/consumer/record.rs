@@ -1,5 +1,6 @@
 //! [`ConsumerRecord`], borrowed from what a poll returned, and [`OwnedConsumerRecord`].
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,6 +64,22 @@ impl<'a> ConsumerRecord<'a> {
     #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.record.value()
+    }
+
+    /// The key as text; `None` if it is null.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn key_str(&self) -> Result<Option<&'a str>, Utf8Error> {
+        self.key().map(str::from_utf8).transpose()
+    }
+
+    /// The value as text; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn value_str(&self) -> Result<Option<&'a str>, Utf8Error> {
+        self.value().map(str::from_utf8).transpose()
     }
 
     /// The headers, in order.
@@ -132,6 +149,23 @@ pub struct OwnedConsumerRecord {
     headers: Vec<(Box<str>, Option<Bytes>)>,
 }
 
+#[cfg(test)]
+impl OwnedConsumerRecord {
+    /// One with an empty value.
+    pub(crate) fn for_test(topic_partition: TopicPartition, offset: Offset, key: Option<Bytes>) -> Self {
+        Self {
+            topic_partition,
+            offset,
+            timestamp: 0,
+            timestamp_type: TimestampType::CreateTime,
+            leader_epoch: LeaderEpoch(0),
+            key,
+            value: Some(Bytes::new()),
+            headers: Vec::new(),
+        }
+    }
+}
+
 impl OwnedConsumerRecord {
     /// The topic's name.
     pub fn topic(&self) -> &str {
@@ -176,6 +210,22 @@ impl OwnedConsumerRecord {
     /// The value; `None` is a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
         self.value.as_deref()
+    }
+
+    /// The key as text; `None` if it is null.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn key_str(&self) -> Result<Option<&str>, Utf8Error> {
+        self.key().map(str::from_utf8).transpose()
+    }
+
+    /// The value as text; `None` is a tombstone.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn value_str(&self) -> Result<Option<&str>, Utf8Error> {
+        self.value().map(str::from_utf8).transpose()
     }
 
     /// The headers, in order.

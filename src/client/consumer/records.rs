@@ -74,9 +74,10 @@ impl ConsumerRecords {
     }
 
     /// The records of one partition, in order of offset.
-    pub fn records<'a>(&'a self, topic_partition: &'a TopicPartition) -> impl Iterator<Item = ConsumerRecord<'a>> {
+    pub fn records(&self, topic_partition: impl Into<TopicPartition>) -> impl Iterator<Item = ConsumerRecord<'_>> {
+        let topic_partition = topic_partition.into();
         self.runs_with_start()
-            .filter(move |(_, run)| run.topic_partition == *topic_partition)
+            .filter(move |(_, run)| run.topic_partition == topic_partition)
             .flat_map(|(start, run)| iter_batches(&run.topic_partition, &self.batches[start..run.end]))
     }
 

@@ -12,17 +12,22 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if the partition is not assigned; `INVALID_REQUEST` for a negative offset.
-    pub fn seek(&mut self, topic_partition: &TopicPartition, offset: Offset) -> Result<()> {
+    pub fn seek(&mut self, topic_partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
         self.seek_with_metadata(topic_partition, OffsetAndMetadata::new(offset))
     }
 
     /// [`Consumer::seek`] to a committed position: keeps its leader epoch. The note is not looked at.
-    pub fn seek_with_metadata(&mut self, topic_partition: &TopicPartition, to: OffsetAndMetadata) -> Result<()> {
+    pub fn seek_with_metadata(
+        &mut self,
+        topic_partition: impl Into<TopicPartition>,
+        to: OffsetAndMetadata,
+    ) -> Result<()> {
+        let topic_partition = topic_partition.into();
         if to.offset() < 0 {
             let message = format!("seek offset must not be a negative number: {}", to.offset());
-            return Err(Error::new(ErrorCode::InvalidRequest, message).with_topic_partition(topic_partition.clone()));
+            return Err(Error::new(ErrorCode::InvalidRequest, message).with_topic_partition(topic_partition));
         }
-        self.subscriptions.assigned_mut(topic_partition)?.seek(to.offset(), to.leader_epoch());
+        self.subscriptions.assigned_mut(&topic_partition)?.seek(to.offset(), to.leader_epoch());
         Ok(())
     }
 
@@ -30,31 +35,31 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if one is not assigned; then nothing changes.
-    pub fn seek_to_beginning<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn seek_to_beginning(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.reset_to(partitions, Reset::Earliest)
     }
 
     /// Has the next poll go on at the end of these partitions (the high watermark, or the last stable offset if
     /// `isolation.level=read_committed`); of all assigned ones, if none is named. Errors as
     /// [`Consumer::seek_to_beginning`].
-    pub fn seek_to_end<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn seek_to_end(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.reset_to(partitions, Reset::Latest)
     }
 
     /// Has the next poll go on at the first record of each of these partitions with a timestamp of at least `timestamp`
     /// (ms since 1970), at the end where there is none; of all assigned ones, if none is named. Errors as
     /// [`Consumer::seek_to_beginning`].
-    pub fn seek_to_timestamp<'p>(
+    pub fn seek_to_timestamp(
         &mut self,
-        partitions: impl IntoIterator<Item = &'p TopicPartition>,
+        partitions: impl IntoIterator<Item: Into<TopicPartition>>,
         timestamp: i64,
     ) -> Result<()> {
         self.reset_to(partitions, Reset::Timestamp(timestamp))
     }
 
-    fn reset_to<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>, reset: Reset) -> Result<()> {
-        let named: Vec<_> = partitions.into_iter().collect();
-        for state in self.subscriptions.named_or_all(&named)? {
+    fn reset_to(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>, reset: Reset) -> Result<()> {
+        let named = partitions.into_iter().map(Into::into).collect();
+        for state in self.subscriptions.named_or_all(named)? {
             state.request_reset(reset);
         }
         self.subscriptions.unsettled = true;
@@ -65,21 +70,22 @@ impl Consumer {
     ///
     /// # Errors
     /// An illegal state if one is not assigned; then nothing changes.
-    pub fn pause<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn pause(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.set_paused(partitions, true)
     }
 
     /// Undoes [`Consumer::pause`]. Errors as there.
-    pub fn resume<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+    pub fn resume(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()> {
         self.set_paused(partitions, false)
     }
 
-    fn set_paused<'p>(&mut self, partitions: impl IntoIterator<Item = &'p TopicPartition>, paused: bool) -> Result<()> {
-        let named: Vec<_> = partitions.into_iter().collect();
-        if !named.is_empty() {
-            for state in self.subscriptions.named_or_all(&named)? {
-                state.paused = paused;
-            }
+    fn set_paused(&mut self, partitions: impl IntoIterator<Item: Into<TopicPartition>>, paused: bool) -> Result<()> {
+        let named: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
+        for topic_partition in &named {
+            self.subscriptions.assigned(topic_partition)?;
+        }
+        for topic_partition in &named {
+            self.subscriptions.assigned_mut(topic_partition)?.paused = paused;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! [`SubscriptionState`]: what a consumer wants and what it has been given.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use regex_lite::Regex;
 
@@ -169,11 +169,12 @@ impl SubscriptionState {
     }
 
     /// The named partitions, or all of them if none is named; an error, and no change, if one is not assigned.
-    pub(super) fn named_or_all(&mut self, named: &[&TopicPartition]) -> Result<Vec<&mut PartitionState>> {
-        for topic_partition in named {
+    pub(super) fn named_or_all(&mut self, named: Vec<TopicPartition>) -> Result<Vec<&mut PartitionState>> {
+        for topic_partition in &named {
             self.assigned(topic_partition)?;
         }
-        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&&state.topic_partition);
+        let named: HashSet<TopicPartition> = named.into_iter().collect();
+        let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&state.topic_partition);
         Ok(self.partitions.iter_mut().filter(is_named).collect())
     }
 

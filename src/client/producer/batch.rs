@@ -46,6 +46,7 @@ impl OpenBatch {
             memory: self.memory,
             attempts: 0,
             backoffs: 0,
+            space_version: 0,
             sequence: None,
             last_error: None,
             decided: None,
@@ -67,6 +68,8 @@ pub(super) struct Batch {
     pub(super) attempts: u32,
     /// How often it was put off: attempts, and searches for a leader.
     pub(super) backoffs: u32,
+    /// The cluster's space version before the last attempt.
+    pub(super) space_version: u64,
     /// Its numbers, if it has been numbered.
     pub(super) sequence: Option<Sequence>,
     /// Why it was put off.

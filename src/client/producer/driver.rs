@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::client::producer::acks::await_acks;
 use crate::client::producer::shared::Shared;
 use crate::client::producer::slot::Slot;
+use crate::client::producer::starved::Starved;
+use crate::cluster::Memory;
 use crate::util::race::race;
 
 /// No deadline.
@@ -29,16 +31,18 @@ pub(super) struct Driver {
     notify: Notify,
     /// Slots that need a task to wait for acknowledgements.
     unacknowledged: Mutex<Vec<Arc<Slot>>>,
+    starved: Starved,
     stopped: AtomicBool,
 }
 
 impl Driver {
-    pub(super) fn new(now: Instant) -> Arc<Self> {
+    pub(super) fn new(now: Instant, memory: Arc<Memory>) -> Arc<Self> {
         Arc::new(Self {
             origin: now,
             wake_at: AtomicU64::new(NEVER),
             notify: Notify::new(),
             unacknowledged: Mutex::default(),
+            starved: Starved::new(memory),
             stopped: AtomicBool::new(false),
         })
     }
@@ -60,6 +64,13 @@ impl Driver {
         self.notify.notify_one();
     }
 
+    /// Sends what this slot has put off as soon as memory is freed: since `space_version`, which was noted before the
+    /// attempt that found none.
+    pub(super) fn await_space(&self, slot: &Arc<Slot>, space_version: u64) {
+        self.starved.push(slot, space_version);
+        self.notify.notify_one();
+    }
+
     /// Ends the background task, and the tasks that wait for acknowledgements with it.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
@@ -70,10 +81,13 @@ impl Driver {
     pub(super) async fn run(self: Arc<Self>, producer: Weak<Shared>) {
         let mut tasks = JoinSet::new();
         loop {
+            let called = race(self.notify.notified(), self.starved.wait());
             match self.wake_at.load(Ordering::Acquire) {
-                NEVER => self.notify.notified().await,
+                NEVER => {
+                    called.await;
+                }
                 wake_at => {
-                    race(self.notify.notified(), sleep_until(self.instant(wake_at))).await;
+                    race(called, sleep_until(self.instant(wake_at))).await;
                 }
             }
             if self.stopped.load(Ordering::Acquire) {
@@ -85,6 +99,9 @@ impl Driver {
             while tasks.try_join_next().is_some() {}
             let Some(shared) = producer.upgrade() else { return };
             let now = shared.now();
+            for slot in self.starved.take_fed() {
+                shared.send_again(&slot);
+            }
             if self.instant(self.wake_at.load(Ordering::Acquire)) <= now {
                 // A swap, not a store: whoever asked before is seen in the slots now, and whoever asks later counts.
                 self.wake_at.swap(NEVER, Ordering::AcqRel);
@@ -101,6 +118,12 @@ impl Driver {
 }
 
 impl Shared {
+    /// Sends what was put off, without waiting for the end of the backoff.
+    fn send_again(&self, slot: &Arc<Slot>) {
+        slot.lock().blocked_until = None;
+        self.drain(slot);
+    }
+
     /// Sends batches whose linger or backoff is over, fails those that have expired, and asks for the next deadline.
     fn send_due(&self, now: Instant) {
         for slot in self.topics.slots() {

@@ -40,6 +40,7 @@ mod sender;
 mod sending;
 mod shared;
 mod slot;
+mod starved;
 mod table;
 mod timestamps;
 mod topic;

@@ -70,7 +70,7 @@ impl Drop for Handle {
 impl Producer {
     /// A producer on this cluster.
     pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self> {
-        let driver = Driver::new(cluster.clock().now());
+        let driver = Driver::new(cluster.clock().now(), Arc::clone(cluster.memory()));
         let shared = Arc::new(Shared::new(cluster, config.settings()?, Arc::clone(&driver)));
         // It ends by itself once the last handle is gone.
         let _task = shared.cluster.spawn(driver.run(Arc::downgrade(&shared)))?;
@@ -97,6 +97,13 @@ impl Producer {
     #[inline]
     pub fn send<'p, 'a: 'p>(&'p self, record: ProducerRecord<'a>) -> Sending<'p, 'a> {
         Sending::new(self, record, None)
+    }
+
+    /// Puts a record into its batch if that takes no waiting and no work besides; `None`, and nothing has happened, if it
+    /// does. Needs no runtime.
+    #[inline]
+    pub(crate) fn send_now(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
+        self.shared.try_send_common(record)
     }
 
     /// The same, and calls back once the record is acknowledged, or has failed for good.

@@ -171,6 +171,7 @@ impl Shared {
             Err(error) => return self.put_off(slot, batch, error),
         };
         let acks = self.settings.acks;
+        batch.space_version = self.cluster.memory().space_version();
         match handle.append(sealed, acks) {
             // Nobody answers, so nobody knows: not even an error is seen.
             _ if acks == Acks::None => Fate::Done(batch, Outcome::WITHOUT_OFFSET),
@@ -308,6 +309,10 @@ impl Shared {
             }
             Fate::Again(batch) => state.ready.push_front(batch),
             Fate::PutOff(batch) => {
+                // Nothing but room will help: the driver tries again when there is some, or after the backoff.
+                if batch.last_error.as_ref().is_some_and(|error| error.code() == ErrorCode::KafkaStorageError) {
+                    self.driver.await_space(slot, batch.space_version);
+                }
                 state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
                 state.ready.push_front(batch);
             }

@@ -10,14 +10,16 @@ use crate::types::{OffsetAndMetadata, TopicPartition};
 
 impl GroupShard {
     /// Keeps offsets for a member of the present generation, or in an empty group for whoever asks with generation -1.
-    /// A member's commit counts as a heartbeat.
+    /// A member's commit counts as a heartbeat. `POLICY_VIOLATION` if that would make one group too many.
     pub(crate) fn handle_offset_commit(&mut self, now_ms: i64, token: Token, request: OffsetCommitRequest) -> Outcome {
         let metadata_limit = self.environment.config.offset_metadata_max_bytes;
+        let is_full = self.groups.is_full(self.environment.config.max_groups);
         let OffsetCommitRequest { group_id, generation_id, member_id, group_instance_id, offsets } = request;
         self.with_group(now_ms, &group_id, |cx, group| {
             let accepted = match group {
                 // The empty id is allowed here: consumers of old committed under it.
                 _ if group_id.len() > MAX_STRING_BYTES => Err(ErrorCode::InvalidGroupId),
+                None if generation_id < 0 && is_full => Err(ErrorCode::PolicyViolation),
                 None if generation_id < 0 => Ok(()),
                 None => Err(ErrorCode::IllegalGeneration),
                 Some(group) => {
@@ -45,12 +47,12 @@ impl GroupShard {
     pub(crate) fn fetch_offsets(&self, request: &OffsetFetchRequest) -> OffsetFetchResponse {
         let partitions = match &request.partitions {
             Some(partitions) => {
-                let committed = |partition: &TopicPartition| self.offsets.get(&request.group_id, partition).cloned();
+                let committed = |partition| Some(self.offsets.get(&request.group_id, partition)?.offset.clone());
                 partitions.iter().map(|partition| (partition.clone(), committed(partition))).collect()
             }
             None => {
                 let all = self.offsets.of_group(&request.group_id);
-                all.map(|(partition, committed)| (partition.clone(), Some(committed.clone()))).collect()
+                all.map(|(partition, committed)| (partition.clone(), Some(committed.offset.clone()))).collect()
             }
         };
         OffsetFetchResponse { error: ErrorCode::None, partitions }

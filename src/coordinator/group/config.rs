@@ -15,6 +15,18 @@ pub(crate) struct GroupConfig {
     /// How long the note beside a committed offset may be. `offset.metadata.max.bytes`, default 4,096; despite the
     /// property's name Kafka counts UTF-16 code units.
     pub(crate) offset_metadata_max_bytes: usize,
+    /// How long offsets outlive their group's last member, or their commit where the group has no say in it, in
+    /// milliseconds. `offsets.retention.minutes`, default 10,080 (a week).
+    pub(crate) offsets_retention_ms: i64,
+    /// How often expired offsets are looked for, in milliseconds. `offsets.retention.check.interval.ms`, default 600,000.
+    pub(crate) offsets_retention_check_interval_ms: i64,
+    /// How many groups a cluster may have. No setting of Kafka's; default 100,000.
+    pub(crate) max_groups: usize,
+}
+
+impl GroupConfig {
+    /// Enough for any application; a group and an offset take some hundred bytes.
+    pub(crate) const DEFAULT_MAX_GROUPS: usize = 100_000;
 }
 
 impl Default for GroupConfig {
@@ -25,6 +37,9 @@ impl Default for GroupConfig {
             max_session_timeout_ms: 1_800_000,
             max_size: i32::MAX as usize,
             offset_metadata_max_bytes: 4_096,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
+            offsets_retention_check_interval_ms: 600_000,
+            max_groups: Self::DEFAULT_MAX_GROUPS,
         }
     }
 }

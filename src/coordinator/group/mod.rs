@@ -23,10 +23,12 @@
 //! 4. A commit is accepted from the present generation only; what is committed for a partition is what the last accepted
 //!    commit said.
 //! 5. What happens to one group concerns no other.
+//! 6. An offset goes with its group or its topic, on request, or when it has expired; the last two never while a member
+//!    subscribes to its topic.
 //!
 //! Clients see what Kafka 4's coordinator shows them, except that a request replaced by a later one of its member is
 //! answered too, ties in electing leaders and protocols are broken in a fixed order, and a static member that returns
-//! with other topics rebalances its group (KAFKA-12759). Offsets do not expire, and are not committed in transactions.
+//! with other topics rebalances its group (KAFKA-12759). Offsets are not committed in transactions.
 //!
 //! Time is an argument, in milliseconds that never go back. Randomness, for member ids, comes from a seed.
 
@@ -34,6 +36,11 @@ mod classic;
 mod commit;
 mod config;
 mod delete;
+mod expiry;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
+mod groups;
+mod note;
 mod offsets;
 mod outcome;
 mod partition_for;
@@ -46,6 +53,8 @@ mod tests;
 mod timers;
 
 pub(crate) use config::GroupConfig;
+pub(crate) use groups::GroupCount;
+pub(crate) use note::Note;
 pub(crate) use outcome::Outcome;
 pub(crate) use partition_for::partition_for;
 pub(crate) use request::*;

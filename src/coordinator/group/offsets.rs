@@ -4,26 +4,42 @@ use std::collections::BTreeMap;
 
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
+/// One committed offset, and since when it ages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub(super) offset: OffsetAndMetadata,
+    pub(super) commit_timestamp_ms: i64,
+    /// When the offset expires, whatever its group does; only records of value version 1 say so.
+    pub(super) expire_timestamp_ms: Option<i64>,
+}
+
 /// The last accepted commit of every group for every partition. Changed by replay only.
 ///
-/// Bounded by groups times the partitions they commit; entries go with their topic or their group.
+/// Bounded by groups times the partitions they commit; entries go with their topic or their group, or expire.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Offsets {
     /// No group maps to an empty map.
-    by_group: BTreeMap<String, BTreeMap<TopicPartition, OffsetAndMetadata>>,
+    by_group: BTreeMap<String, BTreeMap<TopicPartition, Committed>>,
 }
 
 impl Offsets {
-    pub(super) fn get(&self, group_id: &str, topic_partition: &TopicPartition) -> Option<&OffsetAndMetadata> {
+    pub(super) fn get(&self, group_id: &str, topic_partition: &TopicPartition) -> Option<&Committed> {
         self.by_group.get(group_id)?.get(topic_partition)
     }
 
     /// Everything that the group has committed, ordered by topic and partition.
-    pub(super) fn of_group(
-        &self,
-        group_id: &str,
-    ) -> impl Iterator<Item = (&TopicPartition, &OffsetAndMetadata)> + use<'_> {
+    pub(super) fn of_group(&self, group_id: &str) -> impl Iterator<Item = (&TopicPartition, &Committed)> + use<'_> {
         self.by_group.get(group_id).into_iter().flatten()
+    }
+
+    /// How many offsets there are, over all groups.
+    pub(super) fn len(&self) -> usize {
+        self.by_group.values().map(BTreeMap::len).sum()
+    }
+
+    /// For how many partitions the group has committed.
+    pub(super) fn count(&self, group_id: &str) -> usize {
+        self.by_group.get(group_id).map_or(0, BTreeMap::len)
     }
 
     /// Every group and partition with an offset for a topic of which `wanted` holds.
@@ -33,7 +49,7 @@ impl Offsets {
         entries.filter(move |(_, topic_partition)| wanted(topic_partition.topic()))
     }
 
-    pub(super) fn put(&mut self, group_id: String, topic_partition: TopicPartition, committed: OffsetAndMetadata) {
+    pub(super) fn put(&mut self, group_id: String, topic_partition: TopicPartition, committed: Committed) {
         self.by_group.entry(group_id).or_default().insert(topic_partition, committed);
     }
 

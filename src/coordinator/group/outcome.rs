@@ -1,7 +1,9 @@
 //! [`Outcome`].
 
 use crate::coordinator::CoordinatorRecord;
-use crate::coordinator::group::{JoinGroupResponse, LeaveGroupResponse, Reply, SyncGroupResponse, Token};
+use crate::coordinator::group::{
+    JoinGroupResponse, LeaveGroupResponse, OffsetDeleteResponse, Reply, SyncGroupResponse, Token,
+};
 use crate::error::ErrorCode;
 
 /// What an event leads to: records to append as one batch, and answers to release when they are committed.
@@ -68,6 +70,9 @@ impl Reply {
                 Self::OffsetCommit(response)
             }
             Self::DeleteGroup(ErrorCode::None) => Self::DeleteGroup(error),
+            Self::OffsetDelete(response) if response.error.is_none() => {
+                Self::OffsetDelete(OffsetDeleteResponse { error, partitions: Vec::new() })
+            }
             refusal => refusal,
         }
     }

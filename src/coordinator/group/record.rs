@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use super::offsets::Committed;
 use crate::coordinator::CoordinatorRecord;
 use crate::types::{LeaderEpoch, OffsetAndMetadata, TopicPartition};
 use crate::util::codec::{DecodeError, Reader, Writer};
@@ -72,20 +73,20 @@ pub(super) fn offset_commit(
     CoordinatorRecord { key: offset_commit_key(group_id, topic_partition), value: Some(writer.into_bytes()) }
 }
 
-/// Reads the value of an offset commit, less its timestamps.
-pub(super) fn decode_offset_commit(value: &[u8]) -> Result<OffsetAndMetadata, DecodeError> {
+/// Reads the value of an offset commit.
+pub(super) fn decode_offset_commit(value: &[u8]) -> Result<Committed, DecodeError> {
     let mut reader = Reader::new(value);
     let version = value_version(&mut reader)?;
     let offset = reader.i64()?;
     let leader_epoch = if version >= 3 { reader.i32()? } else { -1 };
     let metadata = text(&mut reader, version)?.ok_or(DecodeError { what: "offset commit: null metadata" })?;
-    let _commit_timestamp_ms = reader.i64()?;
-    if version == 1 {
-        let _expire_timestamp_ms = reader.i64()?;
-    }
+    let commit_timestamp_ms = reader.i64()?;
+    // Version 1 let the committer say how long to keep the offset; -1 left that to the broker.
+    let expire_timestamp_ms = if version == 1 { Some(reader.i64()?).filter(|expire| *expire != -1) } else { None };
     skip_tags(&mut reader, version)?;
     let leader_epoch = (leader_epoch >= 0).then_some(LeaderEpoch(leader_epoch));
-    Ok(OffsetAndMetadata::new(offset).metadata_text(metadata).with_leader_epoch(leader_epoch))
+    let offset = OffsetAndMetadata::new(offset).metadata_text(metadata).with_leader_epoch(leader_epoch);
+    Ok(Committed { offset, commit_timestamp_ms, expire_timestamp_ms })
 }
 
 /// Forgets a group.
@@ -334,11 +335,18 @@ mod tests {
             ),
         ] {
             let epoch = has_epoch.then_some(LeaderEpoch(7));
-            assert_eq!(decode_offset_commit(&unhex(value)), Ok(committed().with_leader_epoch(epoch)), "{value}");
+            let expected = Committed {
+                offset: committed().with_leader_epoch(epoch),
+                commit_timestamp_ms: AT_MS,
+                expire_timestamp_ms: None,
+            };
+            assert_eq!(decode_offset_commit(&unhex(value)), Ok(expected), "{value}");
             for cut in 0..unhex(value).len() {
                 assert!(decode_offset_commit(&unhex(value)[..cut]).is_err(), "{value} cut at {cut}");
             }
         }
+        let with_expiry = unhex("0001000000000000002a00046e6f74650000018bcfe568000000018bcfe56801");
+        assert_eq!(decode_offset_commit(&with_expiry).unwrap().expire_timestamp_ms, Some(AT_MS + 1));
         let error = DecodeError { what: "coordinator record: unknown value version" };
         assert_eq!(decode_offset_commit(&[0, 5, 0]), Err(error));
     }

@@ -1,6 +1,7 @@
 //! The shard and its log: replay, loading, lost appends, unloading.
 
 use super::classic::{ClassicGroup, Context, StagedChange};
+use super::expiry::Expiry;
 use super::outcome::{Outcome, append_error};
 use super::record::{self, GroupMetadata, GroupRecordKey};
 use super::request::{Reply, Token};
@@ -23,8 +24,7 @@ impl GroupShard {
             (Some(GroupRecordKey::OffsetCommit { group_id, topic_partition }), Some(value)) => {
                 let committed = record::decode_offset_commit(value)?;
                 if !self.groups.contains_key(group_id.as_str()) {
-                    let group = ClassicGroup::new(group_id.as_str().into(), UNKNOWN_TIMESTAMP_MS);
-                    self.groups.insert(group.id().clone(), group);
+                    self.groups.add(ClassicGroup::new(group_id.as_str().into(), UNKNOWN_TIMESTAMP_MS));
                 }
                 self.offsets.put(group_id, topic_partition, committed);
             }
@@ -48,7 +48,7 @@ impl GroupShard {
             None => {
                 let group = ClassicGroup::restored(group_id.as_str().into(), metadata)?;
                 self.forget_group(&group_id);
-                self.groups.insert(group.id().clone(), group);
+                self.groups.add(group);
             }
         }
         Ok(())
@@ -63,6 +63,7 @@ impl GroupShard {
 
     /// The log has been replayed to its end: sessions begin, and events may come.
     pub(crate) fn on_loaded(&mut self, now_ms: i64) {
+        self.expiry.put_off(now_ms, self.environment.config.offsets_retention_check_interval_ms);
         let mut cx = Context::new(now_ms, &mut self.environment);
         for group in self.groups.values_mut() {
             group.on_loaded(&mut cx);
@@ -74,6 +75,7 @@ impl GroupShard {
     /// to do, and answers in their stead: also requests that were to wait.
     pub(crate) fn on_append_failed(&mut self, outcome: Outcome, code: ErrorCode) -> Vec<(Token, Reply)> {
         let error = append_error(code);
+        self.expiry.give_up(self.environment.config.offsets_retention_check_interval_ms);
         let mut replies: Vec<_> =
             outcome.replies.into_iter().map(|(token, reply)| (token, reply.failed(error))).collect();
         if let Some(staged) = self.staged.take() {
@@ -94,6 +96,7 @@ impl GroupShard {
     pub(crate) fn unload(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
         self.environment.timers.clear();
+        self.expiry = Expiry::new();
         self.staged = None;
         for group in self.groups.values_mut() {
             group.disband(ErrorCode::NotCoordinator, &mut outcome.replies);

@@ -132,6 +132,20 @@ pub(crate) struct OffsetFetchResponse {
     pub(crate) partitions: Vec<(TopicPartition, Option<OffsetAndMetadata>)>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetDeleteRequest {
+    pub(crate) group_id: String,
+    pub(crate) partitions: Vec<TopicPartition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetDeleteResponse {
+    /// Of the whole request; `partitions` is empty then.
+    pub(crate) error: ErrorCode,
+    /// One for each partition of the request, in its order.
+    pub(crate) partitions: Vec<(TopicPartition, ErrorCode)>,
+}
+
 /// One line of ListGroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedGroup {
@@ -172,4 +186,7 @@ pub(crate) enum Reply {
     Leave(LeaveGroupResponse),
     OffsetCommit(OffsetCommitResponse),
     DeleteGroup(ErrorCode),
+    OffsetDelete(OffsetDeleteResponse),
+    /// A watched member's next heartbeat is worth sending.
+    Watch,
 }

@@ -1,10 +1,12 @@
 //! [`GroupShard`]: the groups and offsets of one partition of `__consumer_offsets`, and what members ask of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::classic::{ClassicGroup, Context, Environment, GroupState, Staged, StagedChange};
 use super::config::GroupConfig;
+use super::expiry::Expiry;
+use super::groups::{GroupCount, Groups};
+use super::note::Note;
 use super::offsets::Offsets;
 use super::outcome::Outcome;
 use super::record::{GroupMetadata, MAX_STRING_BYTES};
@@ -27,9 +29,9 @@ const MEMBER_ID_SUFFIX_BYTES: usize = 37;
 #[derive(Debug)]
 pub(crate) struct GroupShard {
     pub(super) environment: Environment,
-    /// All that have had members or committed offsets and were not deleted since; Kafka does not bound them either.
-    pub(super) groups: BTreeMap<Arc<str>, ClassicGroup>,
+    pub(super) groups: Groups,
     pub(super) offsets: Offsets,
+    pub(super) expiry: Expiry,
     /// The change that the last outcome's record is about to make.
     pub(super) staged: Option<Staged>,
     pub(super) last_replayed: Option<Offset>,
@@ -38,14 +40,36 @@ pub(crate) struct GroupShard {
 impl GroupShard {
     /// A shard without groups. `seed` makes its member ids: another one each time a partition is loaded, so that ids of
     /// members long gone do not come back.
-    pub(crate) fn new(config: GroupConfig, seed: u64) -> Self {
-        let environment = Environment { config, timers: Timers::default(), rng: fastrand::Rng::with_seed(seed) };
-        Self { environment, groups: BTreeMap::new(), offsets: Offsets::default(), staged: None, last_replayed: None }
+    /// `count` is shared by all shards of the cluster.
+    pub(crate) fn new(config: GroupConfig, seed: u64, count: GroupCount) -> Self {
+        Self {
+            environment: Environment {
+                config,
+                timers: Timers::default(),
+                rng: fastrand::Rng::with_seed(seed),
+                notes: Vec::new(),
+            },
+            groups: Groups::new(count),
+            offsets: Offsets::default(),
+            expiry: Expiry::new(),
+            staged: None,
+            last_replayed: None,
+        }
     }
 
     /// Every group, ordered by id.
     pub(crate) fn list(&self) -> Vec<ListedGroup> {
         self.groups.values().map(ClassicGroup::list).collect()
+    }
+
+    /// Takes the notes of the events since the last call. To be called after each event, lest they pile up.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.environment.notes)
+    }
+
+    /// How many offsets are committed, over all groups and partitions.
+    pub(crate) fn num_offsets(&self) -> usize {
+        self.offsets.len()
     }
 
     /// The group's members; `GROUP_ID_NOT_FOUND` and state `Dead` if there is no such group (KIP-1043).
@@ -65,10 +89,13 @@ impl GroupShard {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in milliseconds; `None` if nothing waits.
     pub(crate) fn poll_timeout(&self) -> Option<i64> {
-        self.environment.timers.next_deadline()
+        // Without groups there is nothing to expire.
+        let expiry = (!self.groups.is_empty()).then_some(self.expiry.deadline());
+        self.environment.timers.next_deadline().into_iter().chain(expiry).min()
     }
 
     /// A member joins, or comes back because of a rebalance. The answer waits for the next generation.
+    /// `POLICY_VIOLATION` if that would make one group too many.
     pub(crate) fn handle_join(&mut self, now_ms: i64, token: Token, request: JoinGroupRequest) -> Outcome {
         if let Err(error) = self.validate_join(&request) {
             return Outcome::reply(token, Reply::join_error(&request.member_id, error));
@@ -79,7 +106,11 @@ impl GroupShard {
             if !request.member_id.is_empty() {
                 return Outcome::reply(token, Reply::join_error(&request.member_id, ErrorCode::UnknownMemberId));
             }
-            self.groups.insert(group_id.clone(), ClassicGroup::new(group_id.clone(), now_ms));
+            if self.groups.is_full(self.environment.config.max_groups) {
+                return Outcome::reply(token, Reply::join_error("", ErrorCode::PolicyViolation));
+            }
+            self.put_off_expiry(now_ms);
+            self.groups.add(ClassicGroup::new(group_id.clone(), now_ms));
         }
         self.with_group(now_ms, &group_id, |cx, group| {
             group.expect("looked up or made above").join(cx, token, request);
@@ -128,6 +159,14 @@ impl GroupShard {
         })
     }
 
+    /// Answers when the member's next heartbeat would be answered with an error; at once if it would be by now.
+    pub(crate) fn handle_watch(&mut self, now_ms: i64, token: Token, request: &HeartbeatRequest) -> Outcome {
+        self.with_group(now_ms, &request.group_id, |cx, group| match group {
+            Some(group) => group.watch(cx, token, request),
+            None => cx.outcome.replies.push((token, Reply::Watch)),
+        })
+    }
+
     /// Members go.
     pub(crate) fn handle_leave(&mut self, now_ms: i64, token: Token, request: LeaveGroupRequest) -> Outcome {
         self.with_group(now_ms, &request.group_id, |cx, group| {
@@ -143,8 +182,8 @@ impl GroupShard {
         })
     }
 
-    /// Time has come to `now_ms`. Handles the first deadlines that lead to anything: call it again while
-    /// [`poll_timeout`](Self::poll_timeout) is not in the future.
+    /// Time has come to `now_ms`. Handles the first deadlines that lead to anything, or a part of one that means much
+    /// work: call it again while [`poll_timeout`](Self::poll_timeout) is not in the future.
     pub(crate) fn handle_timeout(&mut self, now_ms: i64) -> Outcome {
         while let Some(timer) = self.environment.timers.pop_due(now_ms) {
             let (Timer::Join { group_id } | Timer::Sync { group_id } | Timer::Session { group_id, .. }) = &timer;
@@ -160,16 +199,27 @@ impl GroupShard {
                 return outcome;
             }
         }
-        Outcome::default()
+        if self.groups.is_empty() || self.expiry.deadline() > now_ms { Outcome::default() } else { self.expire(now_ms) }
     }
 
     /// Nobody waits for the answer to this request any more. A JoinGroup is withdrawn: its member has until the join
     /// timeout to come back. Other requests take their course, and their answer may be thrown away.
-    #[cfg_attr(not(test), expect(dead_code, reason = "clients in this process have no connection to close"))]
+    #[cfg_attr(
+        not(any(test, fuzzing)),
+        expect(dead_code, reason = "clients in this process have no connection to close")
+    )]
     pub(crate) fn cancel(&mut self, now_ms: i64, token: Token) {
         let mut cx = Context::new(now_ms, &mut self.environment);
         // Closed connections are rare, so there is no index from tokens to members.
         self.groups.values_mut().any(|group| group.cancel_join(&mut cx, token));
+    }
+
+    /// While there are no groups no look for expired offsets falls due: the first one comes an interval after the first
+    /// group.
+    fn put_off_expiry(&mut self, now_ms: i64) {
+        if self.groups.is_empty() {
+            self.expiry.put_off(now_ms, self.environment.config.offsets_retention_check_interval_ms);
+        }
     }
 
     /// Lets one group handle one event.
@@ -180,6 +230,7 @@ impl GroupShard {
         event: impl FnOnce(&mut Context<'_>, Option<&mut ClassicGroup>),
     ) -> Outcome {
         assert!(self.staged.is_none(), "the last outcome's records were neither replayed nor reported as lost");
+        self.put_off_expiry(now_ms);
         let mut cx = Context::new(now_ms, &mut self.environment);
         event(&mut cx, self.groups.get_mut(group_id));
         let Context { outcome, staged, .. } = cx;
@@ -189,6 +240,6 @@ impl GroupShard {
 }
 
 /// Only offsets may be kept under the empty group id.
-fn validate_group_id(group_id: &str) -> Result<(), ErrorCode> {
+pub(super) fn validate_group_id(group_id: &str) -> Result<(), ErrorCode> {
     if group_id.is_empty() || group_id.len() > MAX_STRING_BYTES { Err(ErrorCode::InvalidGroupId) } else { Ok(()) }
 }

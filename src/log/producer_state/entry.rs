@@ -1,6 +1,6 @@
 //! [`ProducerStateEntry`]: one producer's state on one partition.
 
-use crate::log::producer_state::ProducerStateError;
+use crate::log::producer_state::{LastRecord, ProducerStateError};
 use crate::record::BatchHeader;
 use crate::types::{NO_SEQUENCE, NO_TIMESTAMP, Offset, ProducerEpoch};
 
@@ -92,6 +92,10 @@ impl ProducerStateEntry {
 
     pub(crate) fn last_offset(&self) -> Offset {
         self.last_offset
+    }
+
+    pub(crate) fn last_record(&self) -> LastRecord {
+        LastRecord { data_offset: self.batches().last().map(BatchMetadata::last_offset), epoch: self.epoch }
     }
 
     pub(crate) fn last_active_ms(&self) -> i64 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::log::AppendOrigin;
 use crate::log::producer_state::{BatchMetadata, ProducerStateEntry, ProducerStateError};
 use crate::record::{BatchHeader, ControlRecord, EndTxnMarker, RecordBatch, RecordError};
-use crate::types::{Offset, ProducerId};
+use crate::types::{Offset, ProducerEpoch, ProducerId};
 
 /// A transaction that a marker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub(crate) struct CompletedTxn {
     /// Offset of the marker.
     pub(crate) last_offset: Offset,
     pub(crate) aborted: bool,
+}
+
+/// Where a producer wrote last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastRecord {
+    /// Last offset of its last data batch; `None` if the epoch has only markers.
+    pub(crate) data_offset: Option<Offset>,
+    pub(crate) epoch: ProducerEpoch,
 }
 
 /// What a partition knows of its producers.
@@ -125,6 +133,11 @@ impl ProducerStateManager {
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// The last batch of each producer, which compaction must leave in the log.
+    pub(crate) fn last_records(&self) -> HashMap<ProducerId, LastRecord> {
+        self.producers.iter().map(|(id, entry)| (*id, entry.last_record())).collect()
     }
 
     /// How many producers are known.

@@ -21,4 +21,4 @@ mod tests;
 
 pub(crate) use entry::{BatchMetadata, ProducerStateEntry};
 pub(crate) use error::ProducerStateError;
-pub(crate) use manager::{CompletedTxn, ProducerStateManager, end_txn_marker};
+pub(crate) use manager::{CompletedTxn, LastRecord, ProducerStateManager, end_txn_marker};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::log::store::SegmentStore;
 use crate::record::RecordBatch;
@@ -19,20 +20,56 @@ use crate::types::Offset;
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     /// Deleted and not quite freed.
-    dead: Option<MemorySegment>,
+    dead: Option<Batches>,
     /// Bytes that were appended since the last batch was freed.
     appended: usize,
     /// Empty, with capacity: a roll needs one at a time, and retention at each roll returns one at a time.
-    spare: Option<MemorySegment>,
+    spare: Option<Batches>,
 }
 
 /// One segment's batches.
-#[derive(Debug, Default)]
-pub(crate) struct MemorySegment {
+#[derive(Debug)]
+pub(crate) enum MemorySegment {
+    Own(Batches),
+    /// With the cleaner, which reads them outside of the partition's lock.
+    Shared(Arc<Batches>),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batches {
     batches: Vec<RecordBatch>,
     /// Where each batch begins.
     positions: Vec<u32>,
     size: u32,
+}
+
+impl MemorySegment {
+    #[inline]
+    fn batches(&self) -> &Batches {
+        match self {
+            Self::Own(batches) => batches,
+            Self::Shared(batches) => batches,
+        }
+    }
+
+    #[inline]
+    fn batches_mut(&mut self) -> &mut Batches {
+        if let Self::Shared(_) = self {
+            self.unshare();
+        }
+        match self {
+            Self::Own(batches) => batches,
+            Self::Shared(_) => unreachable!("just unshared"),
+        }
+    }
+
+    /// Only rolled segments are shared, and only truncation changes one again.
+    #[cold]
+    fn unshare(&mut self) {
+        if let Self::Shared(batches) = self {
+            *self = Self::Own(Arc::unwrap_or_clone(std::mem::take(batches)));
+        }
+    }
 }
 
 impl MemoryStore {
@@ -58,7 +95,7 @@ impl MemoryStore {
         }
     }
 
-    fn keep_spare(&mut self, mut empty: MemorySegment) {
+    fn keep_spare(&mut self, mut empty: Batches) {
         empty.positions.clear();
         empty.size = 0;
         if self.spare.as_ref().is_none_or(|spare| spare.batches.capacity() < empty.batches.capacity()) {
@@ -71,7 +108,7 @@ impl SegmentStore for MemoryStore {
     type Segment = MemorySegment;
 
     fn create(&mut self, _base_offset: Offset) -> io::Result<MemorySegment> {
-        Ok(self.spare.take().unwrap_or_default())
+        Ok(MemorySegment::Own(self.spare.take().unwrap_or_default()))
     }
 
     #[inline]
@@ -79,9 +116,10 @@ impl SegmentStore for MemoryStore {
         if self.dead.is_some() {
             self.free_some(batch.size_in_bytes());
         }
-        segment.positions.push(segment.size);
-        segment.size += batch.size_in_bytes() as u32;
-        segment.batches.push(batch);
+        let Batches { batches, positions, size } = segment.batches_mut();
+        positions.push(*size);
+        *size += batch.size_in_bytes() as u32;
+        batches.push(batch);
         Ok(())
     }
 
@@ -92,8 +130,9 @@ impl SegmentStore for MemoryStore {
         position: u32,
         mut visit: impl FnMut(u32, &RecordBatch) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        let first = segment.positions.partition_point(|&begin| begin < position);
-        for (&begin, batch) in segment.positions[first..].iter().zip(&segment.batches[first..]) {
+        let Batches { batches, positions, .. } = segment.batches();
+        let first = positions.partition_point(|&begin| begin < position);
+        for (&begin, batch) in positions[first..].iter().zip(&batches[first..]) {
             if visit(begin, batch).is_break() {
                 break;
             }
@@ -102,21 +141,50 @@ impl SegmentStore for MemoryStore {
     }
 
     fn truncate(&mut self, segment: &mut MemorySegment, position: u32) -> io::Result<()> {
-        let kept = segment.positions.partition_point(|&begin| begin < position);
-        segment.size = segment.positions.get(kept).copied().unwrap_or(segment.size);
-        segment.positions.truncate(kept);
-        segment.batches.truncate(kept);
+        let Batches { batches, positions, size } = segment.batches_mut();
+        let kept = positions.partition_point(|&begin| begin < position);
+        *size = positions.get(kept).copied().unwrap_or(*size);
+        positions.truncate(kept);
+        batches.truncate(kept);
         Ok(())
     }
 
     fn delete(&mut self, segment: MemorySegment) -> io::Result<()> {
         self.free_all();
-        self.dead = Some(segment);
+        self.dead = match segment {
+            MemorySegment::Own(batches) => Some(batches),
+            // Whoever it is shared with frees it otherwise.
+            MemorySegment::Shared(batches) => Arc::into_inner(batches),
+        };
         Ok(())
     }
 
     fn reclaim(&mut self) -> io::Result<()> {
         self.free_all();
+        Ok(())
+    }
+
+    fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool> {
+        self.free_some(bytes);
+        Ok(self.dead.is_none())
+    }
+
+    fn share(&mut self, segment: &mut MemorySegment) -> io::Result<MemorySegment> {
+        if let MemorySegment::Own(batches) = segment {
+            *segment = MemorySegment::Shared(Arc::new(std::mem::take(batches)));
+        }
+        match segment {
+            MemorySegment::Shared(batches) => Ok(MemorySegment::Shared(Arc::clone(batches))),
+            MemorySegment::Own(_) => unreachable!("just shared"),
+        }
+    }
+
+    fn scratch(&self) -> Self {
+        Self::default()
+    }
+
+    fn replace(&mut self, _old: Vec<MemorySegment>, _new: Vec<&mut MemorySegment>) -> io::Result<()> {
+        // The new ones are in memory already. Whoever made them shares the old ones, and frees them when it likes.
         Ok(())
     }
 }
@@ -162,7 +230,7 @@ mod tests {
         for _ in 0..4 {
             store.append(&mut old, batch(1)).unwrap();
         }
-        let memory = old.batches.as_ptr();
+        let memory = old.batches().batches.as_ptr();
         store.delete(old).unwrap();
         let mut new = store.create(4).unwrap();
         let held: Vec<_> = (0..4)
@@ -172,9 +240,31 @@ mod tests {
             })
             .collect();
         assert_eq!(held, [Some(3), Some(2), Some(1), None]);
-        assert_eq!(store.create(8).unwrap().batches.as_ptr(), memory);
+        assert_eq!(store.create(8).unwrap().batches().batches.as_ptr(), memory);
         store.delete(new).unwrap();
         store.reclaim().unwrap();
         assert!(store.dead.is_none());
+    }
+
+    #[test]
+    fn a_shared_segment_stays_as_it_is() {
+        let mut store = MemoryStore::default();
+        let mut segment = store.create(0).unwrap();
+        for count in [3, 1, 2] {
+            store.append(&mut segment, batch(count)).unwrap();
+        }
+        let begins = positions(&store, &segment, 0);
+        let shared = store.share(&mut segment).unwrap();
+        let again = store.share(&mut segment).unwrap();
+        assert!(std::ptr::eq(shared.batches(), again.batches()) && std::ptr::eq(shared.batches(), segment.batches()));
+        store.truncate(&mut segment, begins[1]).unwrap();
+        store.append(&mut segment, batch(7)).unwrap();
+        let scratch = store.scratch();
+        assert_eq!(positions(&scratch, &shared, 0), begins);
+        assert_eq!(positions(&store, &segment, 0), begins[..2]);
+        drop((shared, segment));
+        // The last holder's batches are freed like those of any deleted segment.
+        store.delete(again).unwrap();
+        assert!(store.dead.is_some());
     }
 }

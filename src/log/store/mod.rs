@@ -16,7 +16,7 @@ use crate::types::Offset;
 
 /// Keeps the batches of one log, segment by segment. Positions are bytes from the segment's start, as if its batches
 /// lay one behind the other.
-pub(crate) trait SegmentStore: fmt::Debug {
+pub(crate) trait SegmentStore: fmt::Debug + Sized {
     /// One segment's batches.
     type Segment: fmt::Debug;
 
@@ -41,8 +41,23 @@ pub(crate) trait SegmentStore: fmt::Debug {
     /// Takes a segment that nobody reads any more. Its storage may be freed bit by bit.
     fn delete(&mut self, segment: Self::Segment) -> io::Result<()>;
 
+    /// The segment's batches once more, as they are now, whatever becomes of it afterwards. Costs the same however many
+    /// they are. To be read through any store of this kind.
+    fn share(&mut self, segment: &mut Self::Segment) -> io::Result<Self::Segment>;
+
+    /// A store beside this one: to read shared segments with, and to make new ones for [`SegmentStore::replace`], without
+    /// keeping this one waiting.
+    fn scratch(&self) -> Self;
+
+    /// Takes `new`, segments made by a scratch store, over in place of `old`, all at once: who opens the store after a
+    /// crash finds either those or these.
+    fn replace(&mut self, old: Vec<Self::Segment>, new: Vec<&mut Self::Segment>) -> io::Result<()>;
+
     /// Frees all that deleted segments still hold.
     fn reclaim(&mut self) -> io::Result<()>;
+
+    /// Frees about so many bytes of that. True once nothing is left.
+    fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool>;
 }
 
 #[cfg(test)]
@@ -82,6 +97,18 @@ mod tests {
         }
         fn delete(&mut self, segment: Self::Segment) -> io::Result<()> {
             self.0.delete(segment)
+        }
+        fn reclaim_some(&mut self, bytes: usize) -> io::Result<bool> {
+            self.0.reclaim_some(bytes)
+        }
+        fn share(&mut self, segment: &mut Self::Segment) -> io::Result<Self::Segment> {
+            self.0.share(segment)
+        }
+        fn scratch(&self) -> Self {
+            Self(self.0.scratch(), self.1)
+        }
+        fn replace(&mut self, old: Vec<Self::Segment>, new: Vec<&mut Self::Segment>) -> io::Result<()> {
+            self.0.replace(old, new)
         }
         fn reclaim(&mut self) -> io::Result<()> {
             self.0.reclaim()

@@ -187,6 +187,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn a_bomb_is_stopped_at_the_limit() {
         let bomb = compress(&vec![0; 16 << 20]);
         assert!(bomb.len() < 70_000);

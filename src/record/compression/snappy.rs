@@ -110,6 +110,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn the_most_effective_block_is_within_the_bound() {
         for size in [1, 64, 1000, 65_536, 1 << 20] {
             let raw = snap::raw::Encoder::new().compress_vec(&vec![0; size]).unwrap();

@@ -14,6 +14,7 @@ use crate::util::varint;
 /// Base offset (bytes 0 to 7) and leader epoch (12 to 15) are not covered by the CRC, in Kafka's format as in ours: the
 /// leader assigns both. A flip there leaves the records themselves alone.
 #[test]
+#[cfg_attr(miri, ignore = "megabytes, byte by byte")]
 fn invariant_41_any_single_bit_flip_is_rejected() {
     let records: Vec<_> = (0..20)
         .map(|index| Owned::new(1_000 + index, Some(b"key"), Some(&[index as u8; 20])).header("header", Some(b"x")))
@@ -62,6 +63,7 @@ fn invariant_41_any_single_bit_flip_is_rejected() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "megabytes, byte by byte")]
 fn every_cut_is_truncated() {
     let bytes = build(&samples(), SealOptions::default()).to_bytes();
     for end in 0..bytes.len() {
@@ -218,6 +220,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut bytes = Bytes::from(bytes);
         let _ = RecordBatch::parse(&mut bytes);
@@ -225,6 +228,7 @@ proptest! {
 
     /// Random bodies under a right CRC, for every codec.
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn random_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..300), codec in 0..5i16, count in 0..9) {
         let mut bytes = forge(&body, |header| {
             header.set_attributes(codec);

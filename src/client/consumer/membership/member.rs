@@ -118,6 +118,10 @@ impl Member {
     /// Generation and member id to commit with.
     pub(in crate::client::consumer) fn stable_generation(&self) -> Result<(i32, String)> {
         let state = self.state.lock();
+        // Such as that it was fenced: what the coordinator would say, too.
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
         match state.phase {
             Phase::Stable => Ok((state.generation_id, state.member_id.clone())),
             Phase::Joining => Err(Error::new(

@@ -269,6 +269,16 @@ impl Consumer {
         self.forget_listener_commits();
     }
 
+    /// Before leaving: what a rebalance under way was waiting to have committed.
+    pub(in crate::client::consumer) fn take_rebalance_commits(&mut self) -> Answer<Result<()>> {
+        match self.group.as_mut().map(|group| std::mem::take(&mut group.rebalance)) {
+            Some(Rebalance::Committing(commits) | Rebalance::Revoking(commits) | Rebalance::Completing(_, commits)) => {
+                commits
+            }
+            Some(Rebalance::Idle | Rebalance::Joining) | None => done(),
+        }
+    }
+
     /// Before leaving: the listener hears that everything goes.
     pub(in crate::client::consumer) fn give_up_everything(&mut self) -> Answer<Result<()>> {
         let Some(group) = &self.group else { return done() };

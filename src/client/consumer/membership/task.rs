@@ -1,6 +1,8 @@
 //! The background task: joins, syncs, then heartbeats until the membership or the session ends.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::cluster::group::{HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition};
+use crate::util::race::{Either, race};
 
 const PROTOCOL_TYPE: &str = "consumer";
 
@@ -209,16 +212,28 @@ impl Session {
         Ok(assignments.into_iter().map(|(member_id, assignment)| (member_id, assignment.encode())).collect())
     }
 
-    /// Tells the coordinator that the member lives, and watches that the user polls.
+    /// Tells the coordinator that the member lives, and watches that the user polls. The coordinator is asked every
+    /// heartbeat interval, and as soon as it has something to tell.
     async fn heartbeat(&self, generation_id: i32) {
         let max_poll_ms = self.settings.max_poll_interval.as_millis() as i64;
         let clock = self.cluster.clock();
         let mut next = clock.now() + self.settings.heartbeat_interval;
+        let mut news = Some(self.watch(generation_id));
         loop {
             // A poll that waits now may end and not be followed by another: that can be too late only after the interval.
             let last_polled = self.member.polled_ms();
             let poll_deadline_ms = last_polled.unwrap_or_else(|| clock.now_ms()).saturating_add(max_poll_ms);
-            tokio::time::sleep_until(next.min(clock.instant_at(poll_deadline_ms))).await;
+            let deadline = tokio::time::sleep_until(next.min(clock.instant_at(poll_deadline_ms)));
+            let has_news = match &mut news {
+                Some(watch) => race(watch.as_mut(), deadline).await == Either::Left(()),
+                None => {
+                    deadline.await;
+                    false
+                }
+            };
+            if has_news {
+                (news, next) = (None, clock.now());
+            }
             if !self.member.is_current(self.id) {
                 return;
             }
@@ -228,19 +243,14 @@ impl Session {
             if clock.now() < next {
                 continue;
             }
-            let (_, member_id) = self.member.generation();
-            let request = HeartbeatRequest {
-                group_id: self.member.group_id().to_owned(),
-                generation_id,
-                member_id,
-                group_instance_id: self.settings.group_instance_id.clone(),
-            };
             next = clock.now() + self.settings.heartbeat_interval;
-            let code = self.cluster.heartbeat(request).await;
+            let code = self.cluster.heartbeat(self.heartbeat_request(generation_id)).await;
             if !self.member.is_current(self.id) {
                 return;
             }
             match code {
+                // After a false alarm the watch is not renewed at once: whatever raises it could keep raising it.
+                ErrorCode::None if news.is_none() && !has_news => news = Some(self.watch(generation_id)),
                 ErrorCode::None => {}
                 // The user learns of it at the next poll. Until then heartbeats keep the member alive.
                 ErrorCode::RebalanceInProgress => self.member.request_rejoin("group is already rebalancing"),
@@ -252,6 +262,20 @@ impl Session {
                 }
                 code => return self.member.failed(self.id, self.refused("heartbeating to", code)),
             }
+        }
+    }
+
+    fn watch(&self, generation_id: i32) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.cluster.watch_member(self.heartbeat_request(generation_id)))
+    }
+
+    fn heartbeat_request(&self, generation_id: i32) -> HeartbeatRequest {
+        let (_, member_id) = self.member.generation();
+        HeartbeatRequest {
+            group_id: self.member.group_id().to_owned(),
+            generation_id,
+            member_id,
+            group_instance_id: self.settings.group_instance_id.clone(),
         }
     }
 

@@ -21,10 +21,16 @@ impl ClassicGroup {
             Some(leader) => assert!(self.members.contains_key(leader), "a stranger leads: {self:?}"),
             None => assert!(self.members.is_empty(), "nobody leads: {self:?}"),
         }
+        if let Some(first) = self.members.values().next() {
+            let is_common = |name: &str| self.members.values().all(|member| member.supports(name));
+            assert!(first.protocols.iter().any(|(name, _)| is_common(name)), "nothing to agree on: {self:?}");
+        }
         for member in self.members.values() {
             assert!(session(&member.id) || member.has_satisfied_heartbeat(), "{} cannot expire: {self:?}", member.id);
             assert!(member.awaiting_join.is_none() || self.state == GroupState::PreparingRebalance, "{self:?}");
             assert!(member.awaiting_sync.is_none() || self.state == GroupState::CompletingRebalance, "{self:?}");
+            let is_settled = matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable);
+            assert!(member.watching.is_none() || is_settled, "a watch missed the rebalance: {self:?}");
             assert_eq!(
                 member.instance_id.as_ref().map(|instance_id| &self.static_members[instance_id]),
                 member.is_static().then_some(&member.id)

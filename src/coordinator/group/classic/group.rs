@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::context::Context;
 use super::member::Member;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::record::GroupMetadata;
 use crate::coordinator::group::timers::{Timer, Timers};
 use crate::coordinator::group::{DescribedGroup, ListedGroup, Reply, Token};
@@ -14,8 +17,8 @@ use crate::util::codec::DecodeError;
 
 /// One classic group. The machine and its invariants are described in the [module](super).
 ///
-/// Bounds: `group.max.size` members; one entry of `pending_joins` for each member id handed out within the last session
-/// timeout and not used yet, which Kafka does not bound either.
+/// Bounds: `group.max.size` members; [`MAX_PENDING_MEMBER_IDS`](super::join::MAX_PENDING_MEMBER_IDS) entries of
+/// `pending_joins`, one for each member id handed out within the last session timeout and not used yet.
 #[derive(Debug)]
 pub(crate) struct ClassicGroup {
     pub(super) id: Arc<str>,
@@ -38,6 +41,8 @@ pub(crate) struct ClassicGroup {
     pub(super) pending_syncs: BTreeSet<Arc<str>>,
     /// Present while an empty group waits for its first members.
     pub(super) initial_delay: Option<InitialDelay>,
+    /// What the members of this generation subscribed to when it began; none before the first generation.
+    pub(super) subscriptions: Option<Vec<Bytes>>,
 }
 
 /// How long a group that was empty goes on waiting for first members.
@@ -65,6 +70,7 @@ impl ClassicGroup {
             pending_joins: BTreeSet::new(),
             pending_syncs: BTreeSet::new(),
             initial_delay: None,
+            subscriptions: None,
         }
     }
 
@@ -91,6 +97,8 @@ impl ClassicGroup {
             group.elect_if_vacant();
         }
         group.protocol_name = metadata.protocol_name;
+        // A group that no member has ever joined has no generation to speak of.
+        group.subscriptions = group.protocol_type.is_some().then(|| group.current_subscriptions());
         Ok(group)
     }
 
@@ -99,7 +107,7 @@ impl ClassicGroup {
         &self,
         leader: Option<&str>,
         members: impl Iterator<Item = &'a Member>,
-        assignment_of: impl Fn(&Member) -> bytes::Bytes,
+        assignment_of: impl Fn(&Member) -> Bytes,
     ) -> GroupMetadata {
         let protocol_name = self.protocol_name.as_deref().unwrap_or_default();
         GroupMetadata {
@@ -110,6 +118,12 @@ impl ClassicGroup {
             state_timestamp_ms: self.state_timestamp_ms,
             members: members.map(|member| member.to_metadata(protocol_name, assignment_of(member))).collect(),
         }
+    }
+
+    /// What the members ask for under the group's protocol.
+    pub(super) fn current_subscriptions(&self) -> Vec<Bytes> {
+        let protocol_name = self.protocol_name.as_deref().unwrap_or_default();
+        self.members.values().map(|member| member.subscription(protocol_name)).collect()
     }
 
     pub(crate) fn state(&self) -> GroupState {
@@ -189,11 +203,15 @@ impl ClassicGroup {
         self.pending_joins.remove(member_id);
         self.pending_syncs.remove(member_id);
         let Some(member) = self.members.remove(member_id) else { return };
+        cx.note(Note::MemberRemoved { group_id: self.id.clone(), member_id: member_id.clone() });
         if let Some(token) = member.awaiting_join {
             cx.reply(token, Reply::join_error("", ErrorCode::UnknownMemberId));
         }
         if let Some(token) = member.awaiting_sync {
             cx.reply(token, Reply::sync_error(ErrorCode::UnknownMemberId));
+        }
+        if let Some(token) = member.watching {
+            cx.reply(token, Reply::Watch);
         }
         if let Some(instance_id) = &member.instance_id {
             self.static_members.remove(instance_id);
@@ -238,12 +256,20 @@ impl ClassicGroup {
     }
 
     /// Whether a member with these protocols fits the group.
-    pub(super) fn supports_protocols(&self, protocol_type: &str, protocols: &[(String, bytes::Bytes)]) -> bool {
+    pub(super) fn supports_protocols(&self, protocol_type: &str, protocols: &[(String, Bytes)]) -> bool {
         if self.state == GroupState::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.iter().any(|(name, _)| self.members.values().all(|member| member.supports(name)))
+        if self.protocol_type.as_deref() != Some(protocol_type) {
+            return false;
+        }
+        // There is a protocol that all members support, so whoever supports what one of them does supports that one.
+        let is_alike = |member: &Member| {
+            let names = member.protocols.iter().map(|(name, _)| name);
+            names.eq(protocols.iter().map(|(name, _)| name))
+        };
+        self.members.values().next().is_some_and(is_alike)
+            || protocols.iter().any(|(name, _)| self.members.values().all(|member| member.supports(name)))
     }
 
     /// Drops the JoinGroup that waits under this token, if there is one: nobody is there to read the answer. The member

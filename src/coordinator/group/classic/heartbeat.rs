@@ -6,16 +6,26 @@ use super::context::Context;
 use super::group::ClassicGroup;
 use super::state::GroupState;
 use crate::coordinator::group::HeartbeatRequest;
+use crate::coordinator::group::Note;
 use crate::error::ErrorCode;
 
 impl ClassicGroup {
     pub(crate) fn heartbeat(&mut self, cx: &mut Context<'_>, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
+        let answer = self.validate_heartbeat(request);
+        // A member that has to join again is alive all the same.
+        if matches!(answer, Ok(()) | Err(ErrorCode::RebalanceInProgress)) {
+            self.touch_member(cx, &request.member_id);
+        }
+        answer
+    }
+
+    /// What a heartbeat is answered.
+    pub(super) fn validate_heartbeat(&self, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
         if self.state == GroupState::Dead {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         self.validate_member(&request.member_id, request.group_instance_id.as_deref())?;
         self.validate_generation(request.generation_id)?;
-        self.touch_member(cx, &request.member_id);
         if self.state == GroupState::PreparingRebalance { Err(ErrorCode::RebalanceInProgress) } else { Ok(()) }
     }
 
@@ -44,6 +54,9 @@ impl ClassicGroup {
             return;
         }
         let was_member = self.members.contains_key(member_id);
+        if was_member {
+            cx.note(Note::SessionExpired { group_id: self.id.clone(), member_id: member_id.clone() });
+        }
         self.remove_member(cx, member_id);
         match self.state {
             GroupState::PreparingRebalance if self.has_all_joined() => self.complete_join(cx),

@@ -11,8 +11,13 @@ use super::group::ClassicGroup;
 use super::member::Member;
 use super::rebalance::NEW_MEMBER_JOIN_TIMEOUT_MS;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::{JoinGroupRequest, Reply, Token};
 use crate::error::ErrorCode;
+
+/// How many member ids a group may have handed out that nobody has joined with yet. Kafka has no limit; clients come back
+/// with their id at once, so that more than a few mean that something is wrong.
+pub(super) const MAX_PENDING_MEMBER_IDS: usize = 10_000;
 
 impl ClassicGroup {
     pub(crate) fn join(&mut self, cx: &mut Context<'_>, token: Token, request: JoinGroupRequest) {
@@ -39,6 +44,10 @@ impl ClassicGroup {
     /// Whether the next generation may include this member. One that waits already, or belongs to the present
     /// generation while no rebalance is under way, keeps its place.
     fn has_room_for(&self, member_id: &str, max_size: usize) -> bool {
+        // Counting who has joined takes a look at every member: not for each of those who join one after another.
+        if self.members.len() < max_size {
+            return true;
+        }
         let member = self.members.get(member_id);
         match self.state {
             GroupState::Empty | GroupState::Dead => true,
@@ -55,6 +64,10 @@ impl ClassicGroup {
         if let Some(known) = known.cloned() {
             self.rejoin_as_static(cx, token, known, member_id, &request);
         } else if request.group_instance_id.is_none() && request.require_known_member_id {
+            if self.pending_joins.len() >= MAX_PENDING_MEMBER_IDS {
+                cx.reply(token, Reply::join_error("", ErrorCode::GroupMaxSizeReached));
+                return;
+            }
             cx.schedule_session(&self.id, &member_id, request.session_timeout_ms);
             cx.reply(token, Reply::join_error(&member_id, ErrorCode::MemberIdRequired));
             self.pending_joins.insert(member_id);
@@ -81,6 +94,7 @@ impl ClassicGroup {
             self.protocol_type = Some(request.protocol_type.clone());
         }
         cx.schedule_session(&self.id, &member_id, NEW_MEMBER_JOIN_TIMEOUT_MS);
+        cx.note(Note::MemberJoined { group_id: self.id.clone(), member_id: member_id.clone() });
         self.insert_member(Member::joining(member_id, token, request));
         self.rebalance(cx);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Member {
     pub(super) awaiting_join: Option<Token>,
     /// Its SyncGroup that waits for the leader.
     pub(super) awaiting_sync: Option<Token>,
+    /// Its watch, that waits for a reason to send a heartbeat.
+    pub(super) watching: Option<Token>,
     /// Whether it has not been part of a generation yet.
     pub(super) is_new: bool,
 }
@@ -42,6 +44,7 @@ impl Member {
             assignment: Bytes::new(),
             awaiting_join: Some(token),
             awaiting_sync: None,
+            watching: None,
             is_new: true,
         }
     }
@@ -59,6 +62,7 @@ impl Member {
             assignment: metadata.assignment,
             awaiting_join: None,
             awaiting_sync: None,
+            watching: None,
             is_new: false,
         }
     }

@@ -31,9 +31,10 @@
 //!
 //! Time is an argument of every event; member ids come from the shard's seeded generator.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod check;
 mod context;
+mod expiry;
 mod group;
 mod heartbeat;
 mod join;
@@ -45,6 +46,7 @@ mod state;
 mod static_member;
 mod sync;
 mod validate;
+mod watch;
 
 pub(super) use context::{Context, Environment};
 pub(super) use group::ClassicGroup;

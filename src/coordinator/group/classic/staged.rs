@@ -76,6 +76,9 @@ impl ClassicGroup {
             if let Some(token) = member.awaiting_sync.take() {
                 replies.push((token, Reply::sync_error(error)));
             }
+            if let Some(token) = member.watching.take() {
+                replies.push((token, Reply::Watch));
+            }
         }
         self.state = GroupState::Dead;
     }

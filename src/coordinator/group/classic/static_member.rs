@@ -15,8 +15,6 @@ use crate::coordinator::group::{JoinGroupRequest, Reply, Token};
 use crate::error::ErrorCode;
 use crate::types::ConsumerProtocolSubscription;
 
-const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
-
 impl ClassicGroup {
     pub(super) fn rejoin_as_static(
         &mut self,
@@ -26,6 +24,10 @@ impl ClassicGroup {
         new_member_id: Arc<str>,
         request: &JoinGroupRequest,
     ) {
+        // Whoever goes by the old id is fenced from here on.
+        if let Some(token) = self.members.get_mut(&old_member_id).and_then(|old| old.watching.take()) {
+            cx.reply(token, Reply::Watch);
+        }
         let old = &self.members[&old_member_id];
         let mut member = Member { id: new_member_id.clone(), is_new: false, ..old.clone() };
         member.update(request);
@@ -54,7 +56,7 @@ impl ClassicGroup {
         let Some(protocol_name) = selected.filter(|name| self.protocol_name.as_ref() == Some(name)) else {
             return false;
         };
-        if self.protocol_type.as_deref() != Some(CONSUMER_PROTOCOL_TYPE) {
+        if !self.is_of_consumers() {
             return true;
         }
         // Only the topics count: what a member owned, or its generation, differs from one join to the next anyway.

@@ -26,6 +26,8 @@ pub(super) struct Harness {
     next_token: Token,
     waiting: HashSet<Token>,
     replies: HashMap<Token, Reply>,
+    /// Generation and state of each group after the last event.
+    seen: HashMap<String, (i32, &'static str)>,
 }
 
 impl Harness {
@@ -35,19 +37,20 @@ impl Harness {
 
     pub(super) fn with_config(config: GroupConfig) -> Self {
         Self {
-            shard: GroupShard::new(config, SEED),
+            shard: GroupShard::new(config, SEED, GroupCount::default()),
             log: Vec::new(),
             now_ms: 1_700_000_000_000,
             fail_next: None,
             next_token: 1,
             waiting: HashSet::new(),
             replies: HashMap::new(),
+            seen: HashMap::new(),
         }
     }
 
     /// A shard that has replayed this one's log and nothing else.
     pub(super) fn rebuilt(&self) -> GroupShard {
-        let mut shard = GroupShard::new(self.shard.environment.config.clone(), SEED);
+        let mut shard = GroupShard::new(self.shard.environment.config.clone(), SEED, GroupCount::default());
         for (offset, record) in self.log.iter().enumerate() {
             shard.replay(offset as i64, &record.key, record.value.as_deref()).unwrap();
         }
@@ -61,6 +64,7 @@ impl Harness {
         self.collect(outcome.replies);
         assert!(self.waiting.is_empty(), "unloading left requests unanswered");
         self.shard = self.rebuilt();
+        self.seen.clear();
         self.shard.on_loaded(self.now_ms);
         self.check();
     }
@@ -82,10 +86,16 @@ impl Harness {
         self.check();
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         for group in self.shard.groups.values() {
             group.assert_invariants(&self.shard.environment.timers);
+            let now = (group.generation_id(), group.state().name());
+            if let Some(before) = self.seen.insert(group.id().to_string(), now) {
+                assert_legal(before, now);
+            }
         }
+        let groups = &self.shard.groups;
+        self.seen.retain(|group_id, _| groups.contains_key(group_id.as_str()));
         assert!(self.shard.staged.is_none());
     }
 
@@ -94,6 +104,11 @@ impl Harness {
             assert!(self.waiting.remove(&token), "token {token} is answered twice, or was never given: {reply:?}");
             self.replies.insert(token, reply);
         }
+    }
+
+    /// The next deadline that a group has set; the shard's own look for expired offsets aside.
+    pub(super) fn group_deadline(&self) -> Option<i64> {
+        self.shard.environment.timers.next_deadline()
     }
 
     /// Moves time on, stopping at every deadline.
@@ -142,18 +157,19 @@ impl Harness {
 
     pub(super) fn heartbeat(&mut self, member: &Joined) -> ErrorCode {
         let token = self.token();
-        let request = HeartbeatRequest {
-            group_id: member.group_id.clone(),
-            generation_id: member.generation_id,
-            member_id: member.member_id.clone(),
-            group_instance_id: member.instance_id.clone(),
-        };
-        let outcome = self.shard.handle_heartbeat(self.now_ms, token, request);
+        let outcome = self.shard.handle_heartbeat(self.now_ms, token, member.heartbeat_request());
         self.settle(outcome);
         match self.take(token) {
             Some(Reply::Heartbeat(error)) => error,
             reply => panic!("a heartbeat is answered {reply:?}"),
         }
+    }
+
+    pub(super) fn watch(&mut self, member: &Joined) -> Token {
+        let token = self.token();
+        let outcome = self.shard.handle_watch(self.now_ms, token, &member.heartbeat_request());
+        self.settle(outcome);
+        token
     }
 
     pub(super) fn leave(&mut self, group_id: &str, members: &[(&str, Option<&str>)]) -> LeaveGroupResponse {
@@ -174,13 +190,23 @@ impl Harness {
 
     /// Commits one offset.
     pub(super) fn commit(&mut self, member: &Joined, partition: i32, committed: OffsetAndMetadata) -> ErrorCode {
+        self.commit_to(member, "t", partition, committed)
+    }
+
+    pub(super) fn commit_to(
+        &mut self,
+        member: &Joined,
+        topic: &str,
+        partition: i32,
+        committed: OffsetAndMetadata,
+    ) -> ErrorCode {
         let token = self.token();
         let request = OffsetCommitRequest {
             group_id: member.group_id.clone(),
             generation_id: member.generation_id,
             member_id: member.member_id.clone(),
             group_instance_id: member.instance_id.clone(),
-            offsets: vec![(TopicPartition::new("t", partition), committed)],
+            offsets: vec![(TopicPartition::new(topic, partition), committed)],
         };
         let outcome = self.shard.handle_offset_commit(self.now_ms, token, request);
         self.settle(outcome);
@@ -202,6 +228,34 @@ impl Harness {
             Some(Reply::DeleteGroup(error)) => error,
             reply => panic!("a delete is answered {reply:?}"),
         }
+    }
+
+    /// The error of the whole request, or one for each partition.
+    pub(super) fn delete_offsets(
+        &mut self,
+        group_id: &str,
+        partitions: &[(&str, i32)],
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let token = self.token();
+        let partitions: Vec<TopicPartition> = partitions.iter().map(|partition| (*partition).into()).collect();
+        let request = OffsetDeleteRequest { group_id: group_id.into(), partitions: partitions.clone() };
+        let outcome = self.shard.handle_offset_delete(self.now_ms, token, request);
+        self.settle(outcome);
+        match self.take(token) {
+            Some(Reply::OffsetDelete(response)) if response.error.is_none() => {
+                let (answered, codes): (Vec<_>, Vec<_>) = response.partitions.into_iter().unzip();
+                assert_eq!(answered, partitions);
+                Ok(codes)
+            }
+            Some(Reply::OffsetDelete(response)) => Err(response.error),
+            reply => panic!("a deletion of offsets is answered {reply:?}"),
+        }
+    }
+
+    /// Puts a record into the log that no handler asked for.
+    pub(super) fn append(&mut self, record: CoordinatorRecord) {
+        self.shard.replay(self.log.len() as i64, &record.key, record.value.as_deref()).unwrap();
+        self.log.push(record);
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
@@ -274,6 +328,22 @@ impl Harness {
     }
 }
 
+/// What one event may do to a group: begin a generation, or go on in the present one.
+fn assert_legal(before: (i32, &'static str), now: (i32, &'static str)) {
+    let ((old, from), (new, to)) = (before, now);
+    let is_legal = match new - old {
+        0 if from == to || to == "Dead" => true,
+        0 => matches!(
+            (from, to),
+            ("Empty" | "CompletingRebalance" | "Stable", "PreparingRebalance") | ("CompletingRebalance", "Stable")
+        ),
+        // A rebalance may begin and end within one event, though not where first members wait for others.
+        1 => matches!(to, "CompletingRebalance" | "Empty") && from != "Empty",
+        _ => false,
+    };
+    assert!(is_legal, "a group went from {before:?} to {now:?}");
+}
+
 pub(super) fn committed(shard: &GroupShard, group_id: &str, partition: i32) -> Option<i64> {
     let request = OffsetFetchRequest {
         group_id: group_id.into(),
@@ -317,6 +387,15 @@ impl Joined {
 
     pub(super) fn is_leader(&self) -> bool {
         self.response.leader == self.member_id
+    }
+
+    pub(super) fn heartbeat_request(&self) -> HeartbeatRequest {
+        HeartbeatRequest {
+            group_id: self.group_id.clone(),
+            generation_id: self.generation_id,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.instance_id.clone(),
+        }
     }
 
     /// The leader gives everybody its own member id as assignment.

@@ -66,7 +66,7 @@ fn a_member_id_that_is_not_used_expires() {
         join_error(&mut harness, &JoinGroupRequest { member_id, ..member("g", "client") }),
         ErrorCode::UnknownMemberId
     );
-    assert_eq!(harness.shard.poll_timeout(), None);
+    assert_eq!(harness.group_deadline(), None);
 }
 
 /// A rebalance waits for a member id that was handed out, but no longer than its session timeout.

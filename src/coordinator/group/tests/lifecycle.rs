@@ -142,7 +142,7 @@ fn an_unloaded_shard_sends_members_elsewhere() {
 
 #[test]
 fn replay_passes_over_other_kinds_and_refuses_nonsense() {
-    let mut shard = GroupShard::new(GroupConfig::default(), 1);
+    let mut shard = GroupShard::new(GroupConfig::default(), 1, GroupCount::default());
     // ConsumerGroupMetadata, of KIP-848.
     assert_eq!(shard.replay(0, &[0, 3, 0, 1, b'g'], Some(&[0, 0, 0, 0, 0, 1])), Ok(()));
     assert_eq!(shard.list(), []);

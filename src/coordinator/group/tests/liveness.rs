@@ -27,7 +27,7 @@ fn heartbeats_keep_a_member_alive() {
     harness.advance(SESSION_MS);
     assert_eq!(harness.heartbeat(&members[0]), ErrorCode::UnknownMemberId);
     assert_eq!(harness.state("g"), "Empty");
-    assert_eq!(harness.shard.poll_timeout(), None);
+    assert_eq!(harness.group_deadline(), None);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_pending_member_id_can_be_given_back() {
     let member_id = harness.join_reply(token).member_id;
     assert_eq!(harness.leave("g", &[(&member_id, None)]).members, [ErrorCode::None]);
     assert_eq!(harness.leave("g", &[(&member_id, None)]).members, [ErrorCode::UnknownMemberId]);
-    assert_eq!(harness.shard.poll_timeout(), None);
+    assert_eq!(harness.group_deadline(), None);
 }
 
 #[test]
@@ -146,5 +146,5 @@ fn everybody_may_leave_before_the_first_generation() {
     assert_eq!(harness.join_reply(token).error, ErrorCode::UnknownMemberId);
     harness.advance(2 * DELAY_MS);
     assert_eq!((harness.state("g"), harness.generation("g")), ("Empty", 1));
-    assert_eq!(harness.shard.poll_timeout(), None);
+    assert_eq!(harness.group_deadline(), None);
 }

@@ -1,0 +1,85 @@
+//! [`Producer`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::background::Background;
+use crate::client::producer::{Delivery, ProducerRecord, RecordMetadata, SendError};
+use crate::error::Result;
+
+/// A [`Producer`](crate::Producer) for plain threads. Clones share everything; any number of threads may send.
+///
+/// A record that finds room in an open batch costs what it costs the asynchronous producer; only what has to wait parks
+/// the thread.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    // Before the background thread, which its drop needs.
+    inner: crate::client::producer::Producer,
+    background: Arc<Background>,
+}
+
+impl Producer {
+    pub(super) fn new(inner: crate::client::producer::Producer, background: Arc<Background>) -> Self {
+        Self { inner, background }
+    }
+
+    /// Puts a record into its batch; the returned [`Delivery`] tells what became of it, with [`Delivery::wait`] if need
+    /// be. Blocks only while `buffer.memory` is used up or the topic does not exist yet, for at most `max.block.ms`.
+    ///
+    /// # Errors
+    /// Those of [`Producer::send`](crate::Producer::send); each gives the record back.
+    #[inline]
+    pub fn send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, SendError<'a>> {
+        match self.inner.send_now(&record) {
+            Some(delivery) => Ok(delivery),
+            None => self.send_uncommon(record),
+        }
+    }
+
+    #[inline(never)]
+    fn send_uncommon<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, SendError<'a>> {
+        self.background.block_on(self.inner.send(record))
+    }
+
+    /// The same, and calls back once the record is acknowledged, or has failed for good: see
+    /// [`Producer::send_with`](crate::Producer::send_with) for where callbacks run.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
+    pub fn send_with<'a>(
+        &self,
+        record: ProducerRecord<'a>,
+        callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
+    ) -> Result<Delivery, SendError<'a>> {
+        self.background.block_on(self.inner.send_with(record, callback))
+    }
+
+    /// Blocks until everything that was sent before this call is acknowledged or has failed.
+    ///
+    /// # Errors
+    /// Closed, if the producer was closed before.
+    pub fn flush(&self) -> Result<()> {
+        self.background.block_on(self.inner.flush())
+    }
+
+    /// Takes no more records, from any clone, and blocks until everything that was sent is acknowledged or has failed.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn close(&self) -> Result<()> {
+        self.background.block_on(self.inner.close())
+    }
+
+    /// The same, for at most this long.
+    ///
+    /// # Errors
+    /// A timeout, if records had to be given up.
+    pub fn close_timeout(&self, timeout: Duration) -> Result<()> {
+        self.background.block_on(self.inner.close_timeout(timeout))
+    }
+
+    /// `client.id`.
+    pub fn client_id(&self) -> &str {
+        self.inner.client_id()
+    }
+}

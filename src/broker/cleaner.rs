@@ -1,0 +1,294 @@
+//! [`Cleaner`]: compacts the logs of one broker, one at a time, the dirtiest first.
+//!
+//! The cluster's background task calls [`Cleaner::run_due`], which does a small piece of work each time, so that timers are
+//! not kept waiting and no thread is needed. A partition's lock is held to begin and to end a run, not in between.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::broker::{Clock, PartitionHandle, ReplicaManager};
+use crate::config::CleanerConfig;
+use crate::controller::MetadataImage;
+use crate::log::{Compaction, CompactionLimits};
+use crate::types::TopicPartition;
+
+/// Compacts the logs of one broker.
+#[derive(Debug)]
+pub(crate) struct Cleaner {
+    clock: Clock,
+    config: CleanerConfig,
+    hash_seed: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    run: Option<Run>,
+    /// When `log.cleaner.backoff.ms` is over, or as much of it as `log.cleaner.io.max.bytes.per.second` asks for.
+    next_ms: i64,
+}
+
+/// A log that is being compacted. It is held weakly enough: a deleted topic's handle has no log.
+#[derive(Debug)]
+struct Run {
+    partition: Arc<PartitionHandle>,
+    compaction: Compaction,
+    /// The log has its new segments, or will not get any: the old batches are being freed.
+    is_over: bool,
+}
+
+impl Cleaner {
+    /// Bytes of batches to one piece of work: about a millisecond's.
+    const PIECE_BYTES: usize = 2 << 20;
+
+    pub(crate) fn new(clock: Clock, config: CleanerConfig, hash_seed: u64) -> Self {
+        let next_ms = clock.now_ms().saturating_add(config.backoff_ms());
+        Self { clock, config, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
+    }
+
+    /// Does a piece of work if one is due. Returns when the next is: at once, as long as there is something to do.
+    pub(crate) fn run_due(&self, replicas: &ReplicaManager, image: &MetadataImage) -> i64 {
+        if !self.config.enable {
+            return i64::MAX;
+        }
+        let mut state = self.state.lock();
+        let now_ms = self.clock.now_ms();
+        if state.next_ms > now_ms {
+            return state.next_ms;
+        }
+        let run = match state.run.take() {
+            Some(run) => Some(run),
+            None => self.begin(replicas, image),
+        };
+        state.next_ms = match run {
+            Some(run) => {
+                state.run = self.go_on(run);
+                now_ms.saturating_add(self.config.ms_for(Self::PIECE_BYTES))
+            }
+            None => now_ms.saturating_add(self.config.backoff_ms()),
+        };
+        state.next_ms
+    }
+
+    /// Lets go of the log at hand.
+    pub(crate) fn stop(&self) {
+        let run = self.state.lock().run.take();
+        drop(run);
+    }
+
+    /// Begins with the dirtiest log of those that need it.
+    fn begin(&self, replicas: &ReplicaManager, image: &MetadataImage) -> Option<Run> {
+        let compacted = image.topics.values().filter(|topic| topic.log_config.cleanup_policy.compact);
+        let partitions = compacted.flat_map(|topic| {
+            (0..topic.partitions.len() as i32).map(|index| TopicPartition::new(Arc::clone(&topic.name), index))
+        });
+        // What is gone, or fails, is somebody else's to report: the next append meets it as well.
+        let needs = partitions.filter_map(|topic_partition| {
+            let partition = replicas.partition(&topic_partition).ok()?;
+            let need = partition.compaction_need().ok().flatten()?;
+            Some((partition, need))
+        });
+        let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+        let limits = CompactionLimits { dedupe_buffer_size: self.config.dedupe_buffer_size, hash_seed: self.hash_seed };
+        let compaction = partition.begin_compaction(limits).ok().flatten()?;
+        Some(Run { partition, compaction, is_over: false })
+    }
+
+    /// Goes on with a log; `None` once it is done with.
+    fn go_on(&self, mut run: Run) -> Option<Run> {
+        if run.is_over {
+            return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
+        }
+        match run.compaction.run(Self::PIECE_BYTES) {
+            Ok(false) => return Some(run),
+            // If the log was truncated, or deleted, there is nothing to add.
+            Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction)),
+            Err(_) => run.partition.give_up_compaction(),
+        }
+        run.is_over = true;
+        Some(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::broker::{GroupCoordinator, Memory, MemoryPolicy};
+    use crate::config::{CleanupPolicy, LogConfig};
+    use crate::controller::{PartitionImage, TopicImage};
+    use crate::coordinator::group::{GroupConfig, OffsetCommitRequest, OffsetFetchRequest};
+    use crate::error::ErrorCode;
+    use crate::record::{BatchBuilder, RecordBatch, SealOptions};
+    use crate::types::{Acks, BrokerId, IsolationLevel, LeaderEpoch, Offset, OffsetAndMetadata, TopicId};
+    use crate::util::block_pool::Block;
+    use crate::util::wake_list::WakeList;
+
+    const NODE: BrokerId = BrokerId(1);
+
+    struct Broker {
+        clock: Clock,
+        replicas: ReplicaManager,
+        image: MetadataImage,
+        cleaner: Cleaner,
+    }
+
+    impl Broker {
+        /// With a compacted topic of one partition for each name.
+        fn new(topics: &[&str], segment_bytes: u32) -> Self {
+            let clock = Clock::start();
+            let replicas = ReplicaManager::new(NODE, clock, Memory::new(None, MemoryPolicy::Block));
+            let mut image = MetadataImage::default();
+            for (index, name) in topics.iter().enumerate() {
+                let log_config = LogConfig {
+                    cleanup_policy: CleanupPolicy { delete: false, compact: true },
+                    segment_bytes,
+                    ..LogConfig::default()
+                };
+                let partition = PartitionImage {
+                    replicas: vec![NODE],
+                    isr: vec![NODE],
+                    leader: NODE,
+                    leader_epoch: LeaderEpoch(0),
+                    partition_epoch: 0,
+                };
+                let topic = TopicImage {
+                    id: TopicId::from_u128(index as u128 + 1),
+                    name: Arc::from(*name),
+                    partitions: vec![partition],
+                    configs: BTreeMap::new(),
+                    log_config: Arc::new(log_config),
+                };
+                image.topics.insert(Arc::clone(&topic.name), Arc::new(topic));
+            }
+            replicas.apply(&MetadataImage::default(), &image, &mut WakeList::new()).unwrap();
+            let cleaner = Cleaner::new(clock, CleanerConfig::default(), 7);
+            Self { clock, replicas, image, cleaner }
+        }
+
+        fn partition(&self, name: &str) -> Arc<PartitionHandle> {
+            self.replicas.partition(&TopicPartition::new(name, 0)).unwrap()
+        }
+
+        /// Lets the cleaner work until it waits for its backoff. How many pieces of work that were.
+        fn clean(&self) -> usize {
+            let mut pieces = 0;
+            while self.cleaner.run_due(&self.replicas, &self.image) <= self.clock.now_ms() {
+                pieces += 1;
+                assert!(pieces < 10_000, "no end of it");
+            }
+            pieces
+        }
+    }
+
+    fn put(partition: &PartitionHandle, key: &str, size: usize) {
+        let mut builder = BatchBuilder::new(Block::unpooled(size + 100));
+        builder.try_append(0, Some(key.as_bytes()), Some(&vec![b'v'; size]), std::iter::empty()).unwrap();
+        partition.append(builder.seal(SealOptions::default()).unwrap(), Acks::All).unwrap();
+    }
+
+    fn batches(partition: &PartitionHandle) -> Vec<RecordBatch> {
+        let mut batches = Vec::new();
+        partition.read(0, usize::MAX, IsolationLevel::ReadUncommitted, &mut batches).unwrap();
+        batches
+    }
+
+    fn bases(partition: &PartitionHandle) -> Vec<Offset> {
+        batches(partition).iter().map(|batch| batch.header().base_offset()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_dirtiest_log_comes_first_and_each_is_done_in_pieces() {
+        let broker = Broker::new(&["a", "b", "c"], 1 << 20);
+        let [a, b, c] = ["a", "b", "c"].map(|name| broker.partition(name));
+        for partition in [&a, &b] {
+            (0..9).for_each(|_| put(partition, "k", 1 << 19));
+        }
+        // Nothing before the first backoff is over.
+        assert_eq!(broker.clean(), 0);
+        assert_eq!(bases(&a).len(), 9);
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        assert!(broker.clean() > 4);
+        // The active segment is not touched.
+        assert_eq!((bases(&a), bases(&b), bases(&c)), (vec![7, 8], vec![7, 8], vec![]));
+        // Now a is dirtier than b, and both are dirty enough.
+        (0..9).for_each(|_| put(&a, "k", 1 << 19));
+        (0..5).for_each(|_| put(&b, "k", 1 << 19));
+        assert_eq!(broker.clean(), 0);
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        while bases(&a).len() > 3 {
+            assert_eq!(bases(&b).len(), 7);
+            broker.cleaner.run_due(&broker.replicas, &broker.image);
+        }
+        broker.clean();
+        assert_eq!((bases(&a), bases(&b)), (vec![16, 17], vec![12, 13]));
+        assert!(broker.cleaner.state.lock().run.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_that_is_deleted_meanwhile_is_let_go() {
+        let broker = Broker::new(&["a"], 1 << 20);
+        let a = broker.partition("a");
+        (0..20).for_each(|_| put(&a, "k", 1 << 19));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        assert!(broker.cleaner.state.lock().run.is_some());
+        broker.replicas.apply(&broker.image, &MetadataImage::default(), &mut WakeList::new()).unwrap();
+        broker.clean();
+        assert!(broker.cleaner.state.lock().run.is_none());
+        // And so is whatever is at hand when the cluster ends.
+        let broker = Broker::new(&["a"], 1 << 20);
+        (0..20).for_each(|_| put(&broker.partition("a"), "k", 1 << 19));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        broker.cleaner.stop();
+        assert!(broker.cleaner.state.lock().run.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_are_replayed_from_a_compacted_log() {
+        let broker = Broker::new(&["__consumer_offsets"], 2_000);
+        let partition = broker.partition("__consumer_offsets");
+        let coordinator = || {
+            let changed = Arc::new(tokio::sync::Notify::new());
+            let groups = GroupCoordinator::new(broker.clock, GroupConfig::default(), 1, changed);
+            groups.load(vec![Arc::clone(&partition)]).unwrap();
+            groups
+        };
+        let groups = coordinator();
+        let commit = async |group: &str, index: i32, offset: Offset| {
+            let request = OffsetCommitRequest {
+                group_id: group.to_owned(),
+                generation_id: -1,
+                member_id: String::new(),
+                group_instance_id: None,
+                offsets: vec![(TopicPartition::new("orders", index), OffsetAndMetadata::new(offset))],
+            };
+            let response = groups.commit_offsets(request).await;
+            assert!(response.partitions.iter().all(|(_, code)| *code == ErrorCode::None), "{response:?}");
+        };
+        for round in 0..100 {
+            for index in 0..3 {
+                commit("kept", index, round * 10 + Offset::from(index)).await;
+            }
+            commit("deleted", 0, round).await;
+        }
+        assert_eq!(groups.delete_group("deleted").await, ErrorCode::None);
+        for index in 0..3 {
+            commit("late", index, 5).await;
+        }
+        let before = batches(&partition).len();
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.clean();
+        let after = batches(&partition).len();
+        assert!(after * 10 < before, "{after} of {before} batches");
+        let replayed = coordinator();
+        for group in ["kept", "deleted", "late", "other"] {
+            let request = OffsetFetchRequest { group_id: group.to_owned(), partitions: None, require_stable: false };
+            assert_eq!(replayed.fetch_offsets(&request), groups.fetch_offsets(&request), "{group}");
+        }
+        assert_eq!(replayed.list_groups(), groups.list_groups());
+    }
+}

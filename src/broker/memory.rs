@@ -1,0 +1,343 @@
+//! [`Memory`]: how many bytes the logs of a cluster and of each topic may hold, and what happens when they are full.
+//!
+//! What counts is what logs hold: batches as they are stored, headers included. A partition *reserves* a batch's bytes
+//! before it appends, and *settles* what its log really holds after every change, both under its own lock. So a limit is
+//! never passed, whoever appends at the same time, and nothing is counted twice. Partitions without any limit do not
+//! count at all.
+//!
+//! Internal topics (`__consumer_offsets`) are exempt: a full cluster must still take the commits of those who read it.
+//!
+//! Lock order: the evictor's lock, then one `Partition`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+
+use parking_lot::Mutex;
+
+use crate::broker::{FetchWaiter, PartitionHandle, Waiters};
+use crate::types::TopicId;
+use crate::util::wake_list::WakeList;
+
+/// What happens to a batch that does not fit into a memory limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryPolicy {
+    /// It is refused with `KAFKA_STORAGE_ERROR` (56), as by a broker whose disk is full, which is retriable: producers
+    /// try again as soon as there is room (retention, delete-records, a deleted topic), until `delivery.timeout.ms`.
+    /// Meanwhile what is sent fills their `buffer.memory`, and `send` waits: back-pressure. The default.
+    #[default]
+    Block,
+    /// It is refused with `POLICY_VIOLATION` (44), which is not retriable: the delivery fails at once.
+    Refuse,
+    /// The oldest segments go to make room: whole ones, of those partitions that the limit is for and whose
+    /// `cleanup.policy` includes `delete`, by the time of their last append, never above the high watermark. Where
+    /// nothing can go, as [`MemoryPolicy::Block`].
+    Retain,
+}
+
+/// The memory that the logs of one broker hold.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(super) policy: MemoryPolicy,
+    cluster: Option<Arc<Budget>>,
+    topics: Mutex<HashMap<TopicId, Arc<Budget>>>,
+    space: Space,
+    /// One evicts at a time: the next one finds the room that the first has made.
+    pub(super) evicting: Mutex<()>,
+    refused_batches: AtomicU64,
+    pub(super) evicted_bytes: AtomicU64,
+}
+
+/// A limit, and what is used of it: the sum of what its partitions account for.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    /// `u64::MAX` for none.
+    limit: AtomicU64,
+    /// Whose segments may go. Only kept where the policy needs it.
+    pub(super) members: Mutex<Vec<Weak<PartitionHandle>>>,
+}
+
+impl Budget {
+    fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit), members: Mutex::default() })
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        Some(self.raw_limit()).filter(|limit| *limit != u64::MAX)
+    }
+
+    #[inline]
+    pub(crate) fn raw_limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.raw_limit()
+    }
+
+    #[inline]
+    fn reserve(&self, bytes: u64) -> bool {
+        let limit = self.raw_limit();
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
+    }
+
+    fn add(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn release(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
+        debug_assert!(before >= bytes, "{bytes} bytes released of {before}");
+    }
+}
+
+/// Tells those whose batches were refused that something was freed.
+#[derive(Debug, Default)]
+struct Space {
+    version: AtomicU64,
+    waiters: Waiters,
+}
+
+/// One partition's part in its topic's and its cluster's budget. All but the getters are called under its lock.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(super) memory: Arc<Memory>,
+    topic: Arc<Budget>,
+    /// What this partition has in both budgets.
+    accounted: AtomicU64,
+}
+
+impl Memory {
+    /// Segments that a limit with [`MemoryPolicy::Retain`] is cut into: as much as goes at once.
+    pub(super) const RETAINED_SEGMENTS: u64 = 64;
+    /// Segments smaller than this are not worth their indexes.
+    const SMALLEST_SEGMENT: u64 = 64 << 10;
+
+    pub(crate) fn new(limit: Option<u64>, policy: MemoryPolicy) -> Arc<Self> {
+        Arc::new(Self {
+            policy,
+            cluster: limit.map(Budget::new),
+            topics: Mutex::default(),
+            space: Space::default(),
+            evicting: Mutex::default(),
+            refused_batches: AtomicU64::new(0),
+            evicted_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// The account of a new partition.
+    pub(crate) fn open_account(self: &Arc<Self>, topic: TopicId) -> Account {
+        let topic = Arc::clone(self.topics.lock().entry(topic).or_insert_with(|| Budget::new(u64::MAX)));
+        Account { memory: Arc::clone(self), topic, accounted: AtomicU64::new(0) }
+    }
+
+    /// Lets [`MemoryPolicy::Retain`] take segments of this partition.
+    pub(crate) fn enroll(&self, partition: &Arc<PartitionHandle>) {
+        let Some(account) = partition.account().filter(|_| self.policy == MemoryPolicy::Retain) else { return };
+        for budget in [Some(&account.topic), self.cluster.as_ref()].into_iter().flatten() {
+            budget.members.lock().push(Arc::downgrade(partition));
+        }
+    }
+
+    /// The topic is deleted.
+    pub(crate) fn forget_topic(&self, topic: TopicId) {
+        self.topics.lock().remove(&topic);
+    }
+
+    pub(crate) fn cluster(&self) -> Option<&Budget> {
+        self.cluster.as_deref()
+    }
+
+    /// Batches that were refused, and bytes that were evicted to make room.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.refused_batches.load(Ordering::Relaxed), self.evicted_bytes.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn on_refused(&self) {
+        self.refused_batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the times at which something was freed. Note it before an attempt, then wait for it to change.
+    #[inline]
+    pub(crate) fn space_version(&self) -> u64 {
+        self.space.version.load(Ordering::Acquire)
+    }
+
+    /// Resolves when something was freed since `version`.
+    pub(crate) async fn space_freed(&self, version: u64) {
+        let waiter = Arc::new(FetchWaiter::default());
+        std::future::poll_fn(|cx| {
+            if self.space_version() != version {
+                return Poll::Ready(());
+            }
+            waiter.set_waker(cx.waker());
+            self.space.waiters.register(&waiter);
+            if self.space_version() == version { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        self.space.waiters.unregister(&waiter);
+    }
+
+    /// Something was freed, or the cluster ends: collects those who wait for it.
+    pub(crate) fn on_freed(&self, wakes: &mut WakeList) {
+        self.space.version.fetch_add(1, Ordering::AcqRel);
+        self.space.waiters.drain(wakes);
+    }
+}
+
+impl Account {
+    /// Whether there is a limit at all.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.memory.cluster.is_some() || self.topic.raw_limit() != u64::MAX
+    }
+
+    pub(crate) fn topic(&self) -> &Arc<Budget> {
+        &self.topic
+    }
+
+    /// The topic's limit has been set or changed; `None` for no limit.
+    pub(crate) fn set_topic_limit(&self, limit: Option<u64>) {
+        self.topic.limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Takes room for a batch. On an error, the budget that is full.
+    #[inline]
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<(), Arc<Budget>> {
+        if !self.is_limited() {
+            return Ok(());
+        }
+        if !self.topic.reserve(bytes) {
+            return Err(Arc::clone(&self.topic));
+        }
+        if let Some(cluster) = &self.memory.cluster
+            && !cluster.reserve(bytes)
+        {
+            self.topic.release(bytes);
+            return Err(Arc::clone(cluster));
+        }
+        self.set_accounted(self.accounted() + bytes);
+        Ok(())
+    }
+
+    /// Accounts for what the log holds now, whatever was reserved. True if that is less: tell [`Memory::on_freed`] once
+    /// the partition's lock is released.
+    #[inline]
+    pub(crate) fn settle(&self, size_in_bytes: u64) -> bool {
+        if !self.is_limited() && size_in_bytes != 0 {
+            return false;
+        }
+        let accounted = self.accounted();
+        if size_in_bytes == accounted {
+            return false;
+        }
+        self.set_accounted(size_in_bytes);
+        let freed = size_in_bytes < accounted;
+        let difference = size_in_bytes.abs_diff(accounted);
+        for budget in [Some(&self.topic), self.memory.cluster.as_ref()].into_iter().flatten() {
+            if freed { budget.release(difference) } else { budget.add(difference) }
+        }
+        freed
+    }
+
+    /// The size at which the active segment is rolled so that it can go as a whole, where that may be needed.
+    #[inline]
+    pub(crate) fn roll_at(&self) -> Option<u64> {
+        if self.memory.policy != MemoryPolicy::Retain || !self.is_limited() {
+            return None;
+        }
+        let cluster = self.memory.cluster.as_ref().map_or(u64::MAX, |cluster| cluster.raw_limit());
+        let limit = cluster.min(self.topic.raw_limit());
+        Some((limit / Memory::RETAINED_SEGMENTS).max(Memory::SMALLEST_SEGMENT))
+    }
+
+    fn accounted(&self) -> u64 {
+        self.accounted.load(Ordering::Relaxed)
+    }
+
+    fn set_accounted(&self, bytes: u64) {
+        self.accounted.store(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(memory: &Arc<Memory>, topic: u128) -> Account {
+        memory.open_account(TopicId::from_u128(topic))
+    }
+
+    fn used(memory: &Memory) -> u64 {
+        memory.cluster().unwrap().used()
+    }
+
+    #[test]
+    fn reservations_never_pass_a_limit() {
+        let memory = Memory::new(Some(100), MemoryPolicy::Block);
+        let (a, b) = (account(&memory, 1), account(&memory, 2));
+        a.set_topic_limit(Some(60));
+        a.reserve(60).unwrap();
+        assert!(Arc::ptr_eq(&a.reserve(1).unwrap_err(), a.topic()));
+        b.reserve(40).unwrap();
+        assert_eq!(b.reserve(1).unwrap_err().limit(), Some(100));
+        assert_eq!((used(&memory), a.topic().used(), b.topic().used()), (100, 60, 40));
+        // A refused batch, and one that was shorter than expected.
+        assert!(a.settle(0));
+        assert!(b.settle(39));
+        assert!(!b.settle(39));
+        assert_eq!((used(&memory), a.topic().used(), b.topic().used()), (39, 0, 39));
+    }
+
+    #[test]
+    fn a_limit_that_comes_later_finds_what_is_there() {
+        let memory = Memory::new(None, MemoryPolicy::Block);
+        let (a, b) = (account(&memory, 1), account(&memory, 1));
+        for account in [&a, &b] {
+            account.reserve(1_000).unwrap();
+            assert!(!account.settle(1_000));
+        }
+        assert_eq!(a.topic().used(), 0, "nothing is counted without a limit");
+        for account in [&a, &b] {
+            account.set_topic_limit(Some(1_500));
+            assert!(!account.settle(1_000));
+        }
+        assert_eq!(a.topic().used(), 2_000);
+        assert!(a.reserve(1).is_err());
+        // Without it nothing is counted any more, and the next limit makes up for it.
+        a.set_topic_limit(None);
+        a.reserve(9_000).unwrap();
+        assert!(!a.settle(10_000));
+        a.set_topic_limit(Some(20_000));
+        assert!(!a.settle(10_000));
+        assert_eq!(a.topic().used(), 11_000);
+        assert!(a.settle(0) && b.settle(0));
+        assert_eq!(a.topic().used(), 0);
+    }
+
+    #[tokio::test]
+    async fn freed_space_is_announced_to_those_who_wait() {
+        let memory = Memory::new(Some(100), MemoryPolicy::Block);
+        let version = memory.space_version();
+        let waiting = tokio::spawn({
+            let memory = Arc::clone(&memory);
+            async move { memory.space_freed(version).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let mut wakes = WakeList::new();
+        memory.on_freed(&mut wakes);
+        wakes.wake_all();
+        waiting.await.unwrap();
+        // Freed between the attempt and the wait: no wait.
+        memory.space_freed(version).await;
+    }
+}

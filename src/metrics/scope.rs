@@ -1,0 +1,192 @@
+//! [`Scope`]: the metrics of one client, or of a part of one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::metrics::name::{MetricName, Tags, tags};
+use crate::metrics::registry::Registry;
+use crate::metrics::sampled::MetricConfig;
+use crate::metrics::sensor::{Sensor, SensorBuilder, Stat};
+use crate::metrics::snapshot::{Metric, MetricKind, Metrics};
+
+/// Registers metrics of one group under fixed tags, and unregisters them when it is dropped.
+///
+/// Handles (sensors, counters, values) may outlive it; nobody reads them any more then.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    registry: Arc<Registry>,
+    key: ScopeKey,
+    config: MetricConfig,
+    entries: Arc<Entries>,
+}
+
+/// The client's number, then the scope's own: a client's scopes are neighbours.
+pub(super) type ScopeKey = (u64, u64);
+
+/// What a scope has registered.
+#[derive(Debug)]
+pub(super) struct Entries {
+    group: &'static str,
+    tags: Tags,
+    list: Mutex<Vec<Arc<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    description: &'static str,
+    source: Source,
+}
+
+/// Where a value comes from.
+pub(super) enum Source {
+    Sensor(Sensor, Stat),
+    Counter(Counter),
+    Value(Value),
+    Gauge(Box<dyn Fn(i64) -> f64 + Send + Sync>),
+}
+
+/// A total. A clone is the same counter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The last value set. A clone is the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Value(Arc<AtomicU64>);
+
+impl Value {
+    #[inline]
+    pub(crate) fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Scope {
+    /// A scope whose entries are in the registry already.
+    pub(super) fn new(registry: Arc<Registry>, key: ScopeKey, config: MetricConfig, entries: Arc<Entries>) -> Self {
+        Self { registry, key, config, entries }
+    }
+
+    /// Another scope of the same client: with this scope's tags and more, in the same or another group. Give it up
+    /// before another with the same group and tags is made (a partition that is lost and assigned again): while both
+    /// live, the newer one is read.
+    pub(crate) fn child(&self, group: &'static str, more: impl IntoIterator<Item = (&'static str, Arc<str>)>) -> Self {
+        let key = (self.key.0, self.registry.next_id());
+        let entries = Arc::new(Entries::new(group, tags(self.entries.tags.iter().cloned().chain(more))));
+        self.registry.insert(key, Arc::clone(&entries));
+        Self::new(Arc::clone(&self.registry), key, self.config, entries)
+    }
+
+    /// A new sensor; name its metrics, then build it.
+    pub(crate) fn sensor(&self) -> SensorBuilder<'_> {
+        SensorBuilder::new(self, self.config)
+    }
+
+    pub(crate) fn counter(&self, name: &'static str, description: &'static str) -> Counter {
+        let counter = Counter::default();
+        self.add(name, description, Source::Counter(counter.clone()));
+        counter
+    }
+
+    /// A value that is set now and then; it begins with `initial`.
+    pub(crate) fn value(&self, name: &'static str, description: &'static str, initial: f64) -> Value {
+        let value = Value(Arc::new(AtomicU64::new(initial.to_bits())));
+        self.add(name, description, Source::Value(value.clone()));
+        value
+    }
+
+    /// A value that is computed from `now_ms` when it is read. The closure must not own this scope, or what does (hold
+    /// it weakly): they would keep each other alive.
+    pub(crate) fn gauge(
+        &self,
+        name: &'static str,
+        description: &'static str,
+        measure: impl Fn(i64) -> f64 + Send + Sync + 'static,
+    ) {
+        self.add(name, description, Source::Gauge(Box::new(measure)));
+    }
+
+    pub(super) fn add(&self, name: &'static str, description: &'static str, source: Source) {
+        let mut list = self.entries.list.lock();
+        debug_assert!(list.iter().all(|entry| entry.name != name), "{name} is registered twice");
+        list.push(Arc::new(Entry { name, description, source }));
+    }
+
+    /// All metrics of this scope's client: its own, its children's and their siblings'.
+    pub(crate) fn metrics(&self, now_ms: i64) -> Metrics {
+        self.registry.client_snapshot(self.key.0, now_ms)
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.registry.remove(self.key);
+    }
+}
+
+impl Entries {
+    pub(super) fn new(group: &'static str, tags: Tags) -> Self {
+        Self { group, tags, list: Mutex::default() }
+    }
+
+    pub(super) fn is(&self, group: &str, tags: &Tags) -> bool {
+        self.group == group && self.tags == *tags
+    }
+
+    pub(super) fn measure(&self, now_ms: i64, into: &mut Vec<Metric>) {
+        // A gauge may take locks of its client's, which may register something under them.
+        let list = self.list.lock().clone();
+        into.extend(list.iter().map(|entry| {
+            let name = MetricName::new(entry.name, self.group, entry.description, Arc::clone(&self.tags));
+            Metric::new(name, entry.source.kind(), entry.source.measure(now_ms))
+        }));
+    }
+}
+
+impl Source {
+    fn kind(&self) -> MetricKind {
+        match self {
+            Self::Sensor(_, stat) => stat.kind(),
+            Self::Counter(_) => MetricKind::Counter,
+            Self::Value(_) | Self::Gauge(_) => MetricKind::Gauge,
+        }
+    }
+
+    fn measure(&self, now_ms: i64) -> f64 {
+        match self {
+            Self::Sensor(sensor, stat) => sensor.measure(*stat, now_ms),
+            Self::Counter(counter) => counter.get() as f64,
+            Self::Value(value) => value.get(),
+            Self::Gauge(measure) => measure(now_ms),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sensor(..) => "Sensor",
+            Self::Counter(_) => "Counter",
+            Self::Value(_) => "Value",
+            Self::Gauge(_) => "Gauge",
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! The schedule against a plain model of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::schedule::{Holds, Job, Schedule, WorkerId};
+use super::{ProcessingConfig, ProcessingOrder};
+use crate::client::consumer::OwnedConsumerRecord;
+use crate::types::{Offset, TopicPartition};
+
+const PARTITIONS: i32 = 3;
+
+fn partition(index: i32) -> TopicPartition {
+    TopicPartition::new("t", index)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// What a poll brings, if the schedule has it poll: partitions and keys.
+    Poll(Vec<(i32, Option<u8>)>),
+    Start,
+    /// The so-manieth of the running records is complete.
+    Complete(usize),
+    Commit,
+    /// Revokes a partition; waits for its handlers or cancels them.
+    Revoke(i32, bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = proptest::option::weighted(0.9, 0..4u8);
+    let step = prop_oneof![
+        3 => proptest::collection::vec((0..PARTITIONS, key), 1..8).prop_map(Step::Poll),
+        6 => Just(Step::Start),
+        6 => any::<usize>().prop_map(Step::Complete),
+        2 => Just(Step::Commit),
+        1 => (0..PARTITIONS, any::<bool>()).prop_map(|(partition, waits)| Step::Revoke(partition, waits)),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+fn order() -> impl Strategy<Value = ProcessingOrder> {
+    proptest::sample::select(vec![ProcessingOrder::Partition, ProcessingOrder::Key, ProcessingOrder::Unordered])
+}
+
+/// Drives a schedule as the loop does, and knows what it should do.
+struct Model {
+    order: ProcessingOrder,
+    max_in_flight: usize,
+    max_poll: usize,
+    schedule: Schedule,
+    holds: Holds,
+    running: Vec<(WorkerId, Job)>,
+    /// Of each partition, the offsets taken since it was assigned, and whether they are complete.
+    taken: BTreeMap<i32, BTreeMap<Offset, bool>>,
+    /// What the next poll of each partition returns.
+    positions: HashMap<i32, Offset>,
+    committed: HashMap<i32, Offset>,
+    /// The last offset of each lane that got to a handler since its partition was assigned.
+    started: HashMap<(i32, Option<Bytes>), Offset>,
+    processed: u64,
+}
+
+impl Model {
+    fn new(order: ProcessingOrder, max_concurrency: usize, max_in_flight: usize) -> Self {
+        let config =
+            ProcessingConfig::default().order(order).max_concurrency(max_concurrency).max_in_flight(max_in_flight);
+        Self {
+            order,
+            max_in_flight,
+            max_poll: config.max_poll_records(),
+            schedule: Schedule::new(&config),
+            holds: Holds::Only(BTreeSet::new()),
+            running: Vec::new(),
+            taken: BTreeMap::new(),
+            positions: HashMap::new(),
+            committed: HashMap::new(),
+            started: HashMap::new(),
+            processed: 0,
+        }
+    }
+
+    fn lane(&self, record: &OwnedConsumerRecord) -> Option<(i32, Option<Bytes>)> {
+        match (self.order, record.key_bytes()) {
+            (ProcessingOrder::Partition, _) => Some((record.partition(), None)),
+            (ProcessingOrder::Key, Some(key)) => Some((record.partition(), Some(key.clone()))),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Poll(records) => {
+                for (index, key) in records.into_iter().take(self.max_poll) {
+                    if self.holds == Holds::All
+                        || matches!(&self.holds, Holds::Only(held) if held.contains(&partition(index)))
+                    {
+                        continue;
+                    }
+                    let position = self.positions.entry(index).or_default();
+                    let key = key.map(|key| Bytes::from(vec![key]));
+                    self.schedule.take(OwnedConsumerRecord::for_test(partition(index), *position, key));
+                    self.taken.entry(index).or_default().insert(*position, false);
+                    *position += 1;
+                }
+            }
+            Step::Start => {
+                if let Some((worker, job)) = self.schedule.start() {
+                    self.at_handler(worker, job);
+                }
+            }
+            Step::Complete(index) if !self.running.is_empty() => {
+                let (worker, job) = self.running.swap_remove(index % self.running.len());
+                self.complete(worker, &job);
+            }
+            Step::Complete(_) => {}
+            Step::Commit => {
+                let offsets = self.schedule.uncommitted();
+                for (partition, position) in &offsets {
+                    self.commit(partition.partition(), position.offset());
+                }
+                self.schedule.committed(&offsets);
+                assert!(self.schedule.uncommitted().is_empty());
+            }
+            Step::Revoke(index, waits) => {
+                let windows = self.schedule.revoke(&[partition(index)]);
+                while waits && !self.schedule.is_idle(&windows) {
+                    let at = self.running.iter().position(|(_, job)| job.record.partition() == index).unwrap();
+                    let (worker, job) = self.running.swap_remove(at);
+                    self.complete(worker, &job);
+                }
+                let (late, rest) =
+                    self.running.drain(..).partition(|(_, job): &(_, Job)| job.record.partition() == index);
+                self.running = rest;
+                let (offsets, _) = self.schedule.end(&windows);
+                for (partition, position) in offsets {
+                    self.commit(partition.partition(), position.offset());
+                }
+                // Handlers that are cancelled may have got to their end all the same.
+                for (worker, job) in late {
+                    assert!(self.schedule.complete(worker, &job, false).is_none());
+                }
+                self.taken.remove(&index);
+                self.started.retain(|(of, _), _| *of != index);
+                self.positions.insert(index, self.committed.get(&index).copied().unwrap_or(0));
+            }
+        }
+        if let Some(holds) = self.schedule.holds() {
+            self.holds = holds;
+        }
+        assert!(self.unready() <= self.max_in_flight);
+    }
+
+    /// What is taken and not part of a completed prefix.
+    fn unready(&self) -> usize {
+        self.taken.values().map(|offsets| offsets.values().skip_while(|complete| **complete).count()).sum()
+    }
+
+    fn at_handler(&mut self, worker: WorkerId, job: Job) {
+        if let Some(lane) = self.lane(&job.record) {
+            for (_, other) in &self.running {
+                assert_ne!(self.lane(&other.record).as_ref(), Some(&lane), "two of a lane at once");
+            }
+            let before = self.started.insert(lane, job.record.offset());
+            assert!(before.is_none_or(|before| before < job.record.offset()), "not in order");
+        }
+        self.running.push((worker, job));
+    }
+
+    fn complete(&mut self, worker: WorkerId, job: &Job) {
+        let offsets = self.taken.get_mut(&job.record.partition()).unwrap();
+        assert_eq!(offsets.insert(job.record.offset(), true), Some(false), "processed twice");
+        self.processed += 1;
+        if let Some(next) = self.schedule.complete(worker, job, false) {
+            self.at_handler(worker, next);
+        }
+    }
+
+    /// A commit says where the completed prefix ends, no more and no less.
+    fn commit(&mut self, index: i32, offset: Offset) {
+        let offsets = &self.taken[&index];
+        let prefix = offsets.iter().take_while(|(_, complete)| **complete).last();
+        assert_eq!(prefix.map(|(last, _)| last + 1), Some(offset));
+        self.committed.insert(index, offset);
+    }
+}
+
+proptest! {
+    /// Invariants 1 to 4 of the module.
+    #[test]
+    fn the_schedule_keeps_order_and_bounds(
+        order in order(),
+        max_concurrency in 1..5usize,
+        max_in_flight in 1..40usize,
+        steps in steps(),
+    ) {
+        let mut model = Model::new(order, max_concurrency, max_in_flight);
+        for step in steps {
+            model.step(step);
+            prop_assert!(model.running.len() <= max_concurrency);
+        }
+        // Nothing is stuck: what was taken gets to a handler, and room comes back.
+        while !model.schedule.is_drained() {
+            model.step(Step::Start);
+            model.step(Step::Complete(0));
+        }
+        prop_assert_eq!(model.unready(), 0);
+        prop_assert_eq!(&model.holds, &Holds::Only(BTreeSet::new()));
+        let summary = model.schedule.summary();
+        prop_assert_eq!((summary.processed, summary.unfinished), (model.processed, 0));
+    }
+}
+
+fn take(schedule: &mut Schedule, index: i32, offsets: std::ops::Range<Offset>) {
+    for offset in offsets {
+        let key = Some(Bytes::from(offset.to_string()));
+        schedule.take(OwnedConsumerRecord::for_test(partition(index), offset, key));
+    }
+}
+
+#[test]
+fn a_partition_that_stands_still_is_paused_and_no_other() {
+    let config = ProcessingConfig::default().max_in_flight(16);
+    let mut schedule = Schedule::new(&config);
+    take(&mut schedule, 0, 0..1);
+    take(&mut schedule, 1, 0..1);
+    take(&mut schedule, 0, 1..5);
+    let (_, stuck) = schedule.start().unwrap();
+    assert_eq!((stuck.record.partition(), stuck.record.offset()), (0, 0));
+    let (worker, mut job) = schedule.start().unwrap();
+    while let Some(next) = schedule.complete(worker, &job, false) {
+        job = next;
+    }
+    assert_eq!(schedule.holds(), Some(Holds::Only(BTreeSet::from([partition(0)]))));
+    assert_eq!(schedule.holds(), None);
+    let committed: Vec<_> =
+        schedule.uncommitted().into_iter().map(|(partition, it)| (partition, it.offset())).collect();
+    assert_eq!(committed, [(partition(1), 1)]);
+}
+
+#[test]
+fn stopping_gives_back_what_has_not_been_started() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default().order(ProcessingOrder::Partition));
+    take(&mut schedule, 0, 0..3);
+    take(&mut schedule, 1, 0..3);
+    let (first, _) = schedule.start().unwrap();
+    let (second, job) = schedule.start().unwrap();
+    schedule.fail(first);
+    assert!(schedule.start().is_none() && schedule.is_draining() && !schedule.is_drained());
+    assert!(schedule.complete(second, &job, true).is_none());
+    assert!(schedule.is_drained());
+    assert_eq!(schedule.holds(), Some(Holds::All));
+    let summary = schedule.summary();
+    assert_eq!((summary.processed, summary.skipped, summary.unfinished), (0, 1, 5));
+}
