@@ -83,15 +83,18 @@ pub use types::TopicPartition;
 pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
-        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
-        TopicListing,
+        ListedOffset, LogDirDescription, MemberDescription, MemberToRemove, NewPartitions, Node, OffsetSpec,
+        PartitionDescription, ProducerState, ReplicaInfo, TopicDescription, TopicListing,
     };
+    pub use crate::cluster::ElectionType;
+    pub use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType};
 }
 
 /// Reading records: what surrounds the [`Consumer`].
 pub mod consumer {
     pub use crate::client::consumer::{
-        CommitHandle, ConsumerGroupMetadata, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp, PartitionInfo,
+        CommitHandle, ConsumerGroupMetadata, ConsumerInterceptor, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp,
+        PartitionInfo,
     };
 }
 

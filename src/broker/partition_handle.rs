@@ -9,7 +9,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::{AppendOrigin, Compaction, CompactionLimits};
+use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -209,6 +209,16 @@ impl PartitionHandle {
         let partition = self.lock()?;
         let found = partition.max_timestamp(isolation).map_err(|error| self.error(error.code(), error))?;
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
+    }
+
+    /// What the leader remembers of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, Error> {
+        self.lock()?.active_producers().map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Bytes of the log, batch headers included.
+    pub(crate) fn size_in_bytes(&self) -> Result<u64, Error> {
+        Ok(self.lock()?.size_in_bytes())
     }
 
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.

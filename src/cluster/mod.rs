@@ -4,6 +4,7 @@
 //! replayed and the new image is published. One background task drives group timers and retention.
 
 mod admin_ops;
+mod auto_create;
 mod builder;
 mod driver;
 mod group_ops;
@@ -24,7 +25,8 @@ pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub use crate::controller::ElectionType;
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
@@ -56,6 +58,7 @@ pub struct Cluster {
 
 pub(crate) struct ClusterInner {
     clock: Clock,
+    /// What the broker was started with. What was set since is in the image, and all of it is about topics.
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
@@ -94,6 +97,7 @@ impl Cluster {
         recycled_bytes: usize,
         memory: Arc<Memory>,
         max_groups: usize,
+        max_partitions: usize,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -101,10 +105,10 @@ impl Cluster {
         let timers_changed = Arc::new(Notify::new());
         let groups = group_config(&config, max_groups);
         let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
-        let cleaner = Cleaner::new(clock, config.cleaner.clone(), seed);
+        let cleaner = Cleaner::new(clock, &config.cleaner, seed);
         let broker =
             Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), cleaner, groups };
-        let controller = Controller::new(config.clone(), rng.fork());
+        let controller = Controller::new(Self::NODE, config.clone(), max_partitions, rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
             clock,
@@ -126,6 +130,7 @@ impl Cluster {
             started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
+        cluster.inner.command(|controller, _| controller.bootstrap())?;
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
@@ -295,6 +300,7 @@ impl ClusterInner {
             name: OFFSETS_TOPIC.to_owned(),
             partitions: self.config.offsets_topic_num_partitions,
             replication_factor: 1,
+            assignments: Vec::new(),
             configs: [
                 ("cleanup.policy", "compact".to_owned()),
                 ("compression.type", "producer".to_owned()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::LogConfig;
 use crate::log::LogError;
 use crate::log::leader_epoch::LeaderEpochCache;
-use crate::log::producer_state::ProducerStateManager;
+use crate::log::producer_state::{ActiveProducer, ProducerStateManager};
 use crate::log::segment::{Indexes, Segment};
 use crate::log::store::{MemoryStore, SegmentStore};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
@@ -135,6 +135,11 @@ impl<S: SegmentStore> Log<S> {
     /// How many segments there are: at least one.
     pub(crate) fn segment_count(&self) -> usize {
         self.segments.len()
+    }
+
+    /// What is remembered of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
     }
 
     /// Raises the high watermark, but not beyond the log end. True if it was raised.

@@ -31,6 +31,8 @@ mod leader_epoch;
 #[expect(clippy::module_inception, reason = "the noun is log")]
 mod log;
 mod lookup;
+#[cfg(any(test, fuzzing))]
+mod model;
 #[cfg(test)]
 mod model_tests;
 mod offset_index;
@@ -40,7 +42,8 @@ mod release;
 mod retention;
 mod segment;
 mod store;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the fuzz target needs some of it"))]
 pub(crate) mod testing;
 mod time_index;
 mod truncate;
@@ -52,5 +55,5 @@ pub(crate) use compaction::{Compaction, CompactionLimits};
 pub(crate) use error::LogError;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;
-pub(crate) use producer_state::ProducerStateError;
+pub(crate) use producer_state::{ActiveProducer, ProducerStateError};
 pub(crate) use validate::Rejection;

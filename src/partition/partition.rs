@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{Compaction, CompactionLimits, Log, TimestampAndOffset};
+use crate::log::{ActiveProducer, Compaction, CompactionLimits, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -161,6 +161,12 @@ impl Partition {
     /// How many replicas are in sync, as far as this broker leads.
     pub(crate) fn in_sync_count(&self) -> Option<usize> {
         Some(self.leader_state().ok()?.isr.committed().len())
+    }
+
+    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
+        self.leader_state()?;
+        Ok(self.log.active_producers())
     }
 
     /// The topic's settings have changed.
