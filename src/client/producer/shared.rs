@@ -107,7 +107,7 @@ impl Shared {
 
     /// Puts a record into an open batch that has room for it, with the default partitioner and a linger: what nearly every
     /// send comes to, and little code, so that it can be inlined. `None`, and nothing has happened, for anything else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
         // Before the lock: behind an atomic operation the processor would wait for the counter.
         let ticks = coarse_time::ticks();
@@ -177,7 +177,7 @@ impl Shared {
     }
 
     /// `None` if there is no open batch, or no room in it.
-    #[inline]
+    #[inline(always)]
     fn append_to_open(
         cluster: &Cluster,
         state: &mut SlotState,
