@@ -16,6 +16,8 @@ mod cluster;
 mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/determinism.rs"]
+mod determinism;
 #[path = "it/group_admin.rs"]
 mod group_admin;
 #[path = "it/groups.rs"]

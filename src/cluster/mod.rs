@@ -56,6 +56,17 @@ pub struct Cluster {
     inner: Arc<ClusterInner>,
 }
 
+/// What a cluster starts with.
+pub(crate) struct Startup {
+    pub(crate) config: BrokerConfig,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) recycled_bytes: usize,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) max_groups: usize,
+    pub(crate) max_partitions: usize,
+}
+
 pub(crate) struct ClusterInner {
     clock: Clock,
     /// What the broker was started with. What was set since is in the image, whose readers read it there.
@@ -73,6 +84,8 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    /// Of the clients' random choices.
+    seeds: Mutex<fastrand::Rng>,
     metrics: Arc<Registry>,
     traffic_rates: TrafficRates,
     started_ms: i64,
@@ -91,15 +104,8 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(
-        config: BrokerConfig,
-        seed: u64,
-        recycled_bytes: usize,
-        memory: Arc<Memory>,
-        max_groups: usize,
-        max_partitions: usize,
-    ) -> Result<Self, Error> {
-        let clock = Clock::start();
+    pub(crate) fn start(startup: Startup) -> Result<Self, Error> {
+        let Startup { config, clock, seed, recycled_bytes, memory, max_groups, max_partitions } = startup;
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
@@ -125,6 +131,7 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            seeds: Mutex::new(rng.fork()),
             metrics: Registry::new(),
             traffic_rates: TrafficRates::default(),
             started_ms: clock.now_ms(),
@@ -197,6 +204,11 @@ impl Cluster {
     /// The memory that the logs hold, and who waits for some to be freed.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         self.inner.broker.replicas.memory()
+    }
+
+    /// What the random choices of one more client begin with.
+    pub(crate) fn next_seed(&self) -> u64 {
+        self.inner.seeds.lock().u64(..)
     }
 
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.

@@ -90,7 +90,7 @@ impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
         let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
         Self {
-            topics: Topics::new(settings.adaptive_partitioning),
+            topics: Topics::new(settings.adaptive_partitioning, cluster.next_seed()),
             memory: BufferMemory::new(settings.buffer_memory),
             identity: ProducerIdentity::default(),
             driver,
