@@ -1,1 +1,6 @@
 //! Entry points for the targets under `fuzz/`, which see nothing private. Compiled under `--cfg fuzzing` only.
+
+/// Operations on a compacted log, held against a model. Panics where they disagree.
+pub fn log_ops(data: &[u8]) {
+    crate::log::log_ops(data);
+}
