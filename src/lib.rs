@@ -30,14 +30,19 @@
 //! ```
 //!
 //! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], the [`manual`] beside them.
+//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
+//! [`request_reply`], the [`manual`] beside them.
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
+//! | `json` | yes | [`typed::Json`]: typed records as JSON |
+//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
+//! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
+//! | `tracing` | no | events and spans at the seams |
 
 pub mod blocking;
 mod broker;
@@ -56,6 +61,8 @@ pub mod metrics;
 mod partition;
 pub mod processing;
 pub mod record;
+pub mod request_reply;
+mod table_view;
 pub mod typed;
 pub mod types;
 mod util;
@@ -69,27 +76,36 @@ pub use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord, R
 pub use cluster::{Cluster, ClusterBuilder, MemoryPolicy};
 pub use config::TopicConfig;
 pub use error::{Error, ErrorCode, Result};
+pub use table_view::TableView;
 pub use types::TopicPartition;
 
 /// What an [`Admin`] takes and answers.
 pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
-        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
-        TopicListing,
+        ListedOffset, LogDirDescription, MemberDescription, MemberToRemove, NewPartitions, Node, OffsetSpec,
+        PartitionDescription, ProducerState, ReplicaInfo, TopicDescription, TopicListing,
     };
+    pub use crate::cluster::ElectionType;
+    pub use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType};
 }
 
 /// Reading records: what surrounds the [`Consumer`].
 pub mod consumer {
     pub use crate::client::consumer::{
-        CommitHandle, ConsumerGroupMetadata, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp, PartitionInfo,
+        CommitHandle, ConsumerGroupMetadata, ConsumerInterceptor, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp,
+        PartitionInfo,
     };
 }
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+}
+
+/// What surrounds the [`TableView`].
+pub mod table {
+    pub use crate::table_view::{Change, Changes};
 }
 
 /// The README's quickstart, compiled and run with the doc tests.

@@ -2,6 +2,12 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/admin_configs.rs"]
+mod admin_configs;
+#[path = "it/admin_partitions.rs"]
+mod admin_partitions;
+#[path = "it/auto_create.rs"]
+mod auto_create;
 #[path = "it/blocking.rs"]
 mod blocking;
 #[path = "it/cluster.rs"]
@@ -14,6 +20,8 @@ mod consumer;
 mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[path = "it/interceptors.rs"]
+mod interceptors;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/metrics.rs"]
@@ -22,5 +30,9 @@ mod metrics;
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/request_reply.rs"]
+mod request_reply;
+#[path = "it/table_view.rs"]
+mod table_view;
 #[path = "it/typed.rs"]
 mod typed;

@@ -31,7 +31,7 @@ const MAY_IMPORT: &str = "
     wire        | util types error metrics config record auth broker cluster
     blocking    | types error metrics config record cluster client typed
     typed       | types error metrics config record cluster client
-    table_view  | types error metrics config record cluster client
+    table_view  | types error metrics config record cluster client typed
     processing  | types error metrics config record cluster client
     request_reply | types error metrics config record cluster client
     fuzzing     | log coordinator
@@ -276,7 +276,7 @@ mod the_test_itself {
         assert_eq!(
             check(&[("src/log/mod.rs", "use tokio::time;\nfn f() { kafka_protocol::f() }")]),
             [
-                "src/log/mod.rs:1: `tokio` belongs in [\"broker\", \"cluster\", \"client\", \"wire\"] only (tokio::time)",
+                "src/log/mod.rs:1: `tokio` belongs in [\"broker\", \"cluster\", \"client\", \"wire\", \"blocking\", \"typed\", \"table_view\", \"processing\", \"request_reply\"] only (tokio::time)",
                 "src/log/mod.rs:2: `kafka_protocol` belongs in [\"wire\"] only (kafka_protocol::f)",
             ]
         );

@@ -43,6 +43,7 @@ const EVENTS: &str = "events";
 const CHANGELOG: &str = "changelog";
 const PARTITIONS: i32 = 8;
 const KEYS: u64 = 1_000;
+const REPORT: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_millis(100);
 /// What a run may gain from its second third to its last, in bytes: the noise of who is where in its round.
 const SLACK: usize = 4 << 20;
@@ -183,12 +184,12 @@ async fn administrate(cluster: Cluster, counters: Arc<Counters>) {
 async fn watch(counters: Arc<Counters>, duration: Duration) -> Vec<usize> {
     let (start, mut ticks, mut samples) = (Instant::now(), interval(SAMPLE), Vec::new());
     samples.reserve(duration.as_millis() as usize / SAMPLE.as_millis() as usize + 16);
-    let mut next_report = Duration::from_secs(30);
+    let mut next_report = REPORT;
     while start.elapsed() < duration {
         ticks.tick().await;
         samples.push(LIVE_BYTES.load(Ordering::Relaxed));
         if start.elapsed() > next_report {
-            next_report += Duration::from_secs(30);
+            next_report += REPORT;
             report(&counters, start.elapsed(), &samples);
         }
     }
@@ -230,8 +231,8 @@ fn invariant_54_memory_stays_flat_under_a_mixed_load() {
             .broker_property("log.retention.check.interval.ms", "200")
             .broker_property("log.cleaner.backoff.ms", "200")
             .broker_property("producer.id.expiration.ms", "500")
-            .broker_property("offsets.topic.num.partitions", "4")
-            .broker_property("offsets.topic.segment.bytes", "65536")
+            .broker_property("offsets.topic.num.partitions", "1")
+            .broker_property("offsets.topic.segment.bytes", "1048576")
             .recycled_memory(8 << 20)
             .start()
             .await

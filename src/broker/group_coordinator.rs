@@ -15,15 +15,16 @@ use crate::broker::{Clock, PartitionHandle};
 use crate::coordinator::CoordinatorRecord;
 use crate::coordinator::group::{
     DescribedGroup, GroupConfig, GroupCount, GroupShard, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse, ListedGroup, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Outcome, Reply, SyncGroupRequest, SyncGroupResponse,
-    Token, partition_for,
+    LeaveGroupRequest, LeaveGroupResponse, ListedGroup, Note, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Outcome, Reply,
+    SyncGroupRequest, SyncGroupResponse, Token, partition_for,
 };
 use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
 use crate::record::{BatchBuilder, SealOptions};
 use crate::types::{Acks, IsolationLevel, Offset};
 use crate::util::block_pool::Block;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// The name of the topic that holds groups and committed offsets.
@@ -40,6 +41,7 @@ pub(crate) struct GroupCoordinator {
     /// Of the next shard to load: each gets its own, so that member ids are never handed out again.
     next_seed: AtomicU64,
     next_token: AtomicU64,
+    completed_rebalances: AtomicU64,
     /// Of all shards together.
     group_count: GroupCount,
     /// One per partition of `__consumer_offsets` that this broker leads, by index. Empty until the topic exists.
@@ -70,6 +72,7 @@ impl GroupCoordinator {
             config,
             next_seed: AtomicU64::new(seed),
             next_token: AtomicU64::new(0),
+            completed_rebalances: AtomicU64::new(0),
             group_count: GroupCount::default(),
             shards: RwLock::default(),
             timers_changed,
@@ -291,6 +294,43 @@ impl GroupCoordinator {
         }
     }
 
+    /// How many rebalances ended with an assignment.
+    pub(crate) fn completed_rebalances(&self) -> u64 {
+        self.completed_rebalances.load(Ordering::Relaxed)
+    }
+
+    /// Counts and traces what became of groups.
+    fn tell(&self, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::MemberJoined { group_id, member_id } => {
+                    trace::event!(INFO, "member joined", group = &**group_id, member = &**member_id);
+                }
+                Note::MemberRemoved { group_id, member_id } => {
+                    trace::event!(INFO, "member removed", group = &**group_id, member = &**member_id);
+                }
+                Note::SessionExpired { group_id, member_id } => {
+                    trace::event!(WARN, "session expired", group = &**group_id, member = &**member_id);
+                }
+                Note::RebalanceBegan { group_id, generation_id } => {
+                    trace::event!(INFO, "rebalance began", group = &**group_id, generation = *generation_id);
+                }
+                Note::GenerationBegan { group_id, generation_id, members, protocol } => trace::event!(
+                    INFO,
+                    "generation began",
+                    group = &**group_id,
+                    generation = *generation_id,
+                    members = *members as u64,
+                    protocol = protocol.as_str()
+                ),
+                Note::RebalanceCompleted { group_id, generation_id } => {
+                    self.completed_rebalances.fetch_add(1, Ordering::Relaxed);
+                    trace::event!(INFO, "rebalance completed", group = &**group_id, generation = *generation_id);
+                }
+            }
+        }
+    }
+
     /// The earliest deadline of all shards, in ms.
     pub(crate) fn poll_timeout(&self) -> Option<i64> {
         let shards = self.shards.read();
@@ -357,10 +397,12 @@ impl GroupCoordinator {
         }
         let answers: Vec<_> =
             answers.into_iter().map(|(replies, awaited)| (state.take_waiting(replies), awaited)).collect();
+        let notes = state.machine.take_notes();
         let deadline = state.machine.poll_timeout();
         let sooner = deadline.is_some_and(|deadline| state.announced.is_none_or(|announced| deadline < announced));
         drop(state);
         wakes.wake_all();
+        self.tell(&notes);
         if sooner {
             self.timers_changed.notify_one();
         }
@@ -479,6 +521,10 @@ fn replay_log(partition: &PartitionHandle, machine: &mut GroupShard) -> Result<(
     let mut batches = Vec::new();
     while position < partition.offsets().high_watermark() {
         partition.read(position, CHUNK_BYTES, IsolationLevel::ReadUncommitted, &mut batches)?;
+        if batches.is_empty() {
+            // Compaction may have left nothing of the log's end.
+            break;
+        }
         for batch in batches.drain(..) {
             position = batch.header().next_offset();
             let corrupt = |what: String| {

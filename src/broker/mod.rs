@@ -1,6 +1,7 @@
 //! A broker: handles on its replicas, the coordinators that it hosts, the clock. Async from here up.
 //!
-//! Lock order: a coordinator shard or the cleaner, then one `Partition`. Nothing is awaited and nobody is woken under either.
+//! Lock order: a coordinator shard, the cleaner or the evictor, then one `Partition`. Nothing is awaited and nobody is woken
+//! under any of them.
 
 mod cleaner;
 pub(crate) mod clock;
@@ -8,6 +9,8 @@ mod evict;
 mod group_coordinator;
 mod memory;
 mod partition_handle;
+mod partition_memory;
+mod partition_stats;
 mod published_offsets;
 mod replica_manager;
 mod traffic;
@@ -18,11 +21,14 @@ pub(crate) use clock::Clock;
 pub(crate) use group_coordinator::{GroupCoordinator, OFFSETS_TOPIC};
 pub use memory::MemoryPolicy;
 pub(crate) use memory::{Account, Memory};
-pub(crate) use partition_handle::{AppendInfo, PartitionHandle, PartitionStats};
+pub(crate) use partition_handle::{AppendInfo, PartitionHandle};
+pub(crate) use partition_stats::PartitionStats;
 pub(crate) use published_offsets::PublishedOffsets;
-pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager};
+pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager, TopicChanges};
 pub(crate) use traffic::{Traffic, TrafficCounts};
 pub(crate) use waiters::{FetchWaiter, Waiters};
+
+pub(crate) use crate::log::ActiveProducer;
 
 use crate::types::BrokerId;
 

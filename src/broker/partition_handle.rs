@@ -6,14 +6,14 @@ use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::broker::memory::Budget;
-use crate::broker::{Account, Clock, FetchWaiter, MemoryPolicy, PublishedOffsets, Traffic, TrafficCounts, Waiters};
+use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::{AppendOrigin, Compaction, CompactionLimits};
+use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// What an append brought.
@@ -29,41 +29,21 @@ pub(crate) struct AppendInfo {
     pub(crate) required_offset: Offset,
 }
 
-/// How a replica stands.
-#[derive(Clone, Debug)]
-pub(crate) struct PartitionStats {
-    pub(crate) topic_partition: TopicPartition,
-    pub(crate) topic_id: TopicId,
-    pub(crate) size_in_bytes: u64,
-    pub(crate) segments: usize,
-    pub(crate) log_start: Offset,
-    pub(crate) log_end: Offset,
-    /// `Some` on the leader: how many replicas are in sync.
-    pub(crate) in_sync: Option<usize>,
-    pub(crate) replicas: usize,
-    /// `min.insync.replicas`, as far as there are replicas.
-    pub(crate) min_in_sync: usize,
-    /// There is no leader.
-    pub(crate) is_offline: bool,
-    pub(crate) traffic: TrafficCounts,
-    /// Used bytes and limit of its topic, if that has a limit.
-    pub(crate) topic_memory: Option<(u64, u64)>,
-}
-
 /// One partition's replica on one broker.
 ///
 /// A short lock around the state machine; the offsets are published beside it, so that a reader with nothing to read
 /// takes no lock. Wakers found while the lock is held are fired after it is released.
 #[derive(Debug)]
 pub(crate) struct PartitionHandle {
-    topic_partition: TopicPartition,
-    topic_id: TopicId,
-    clock: Clock,
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) clock: Clock,
     offsets: PublishedOffsets,
     waiters: Waiters,
     /// `None` for internal topics, whose memory is not limited.
-    account: Option<Account>,
-    traffic: Traffic,
+    pub(super) account: Option<Account>,
+    pub(super) traffic: Traffic,
+    pub(super) created_ms: i64,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
@@ -78,6 +58,7 @@ impl PartitionHandle {
             waiters: Waiters::default(),
             account,
             traffic: Traffic::default(),
+            created_ms: clock.now_ms(),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -104,6 +85,9 @@ impl PartitionHandle {
         let mut wakes = WakeList::new();
         let result = self.append_collecting(batch, acks, AppendOrigin::Client { trusted: true }, &mut wakes);
         wakes.wake_all();
+        if let Err(error) = &result {
+            self.trace_refusal(error);
+        }
         result
     }
 
@@ -215,11 +199,26 @@ impl PartitionHandle {
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
+    /// The log start and its leader epoch: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> Result<(Offset, Option<LeaderEpoch>), Error> {
+        Ok(self.lock()?.earliest())
+    }
+
     /// The record with the largest timestamp (the first of equals): ListOffsets -3.
     pub(crate) fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<(Offset, i64, LeaderEpoch)>, Error> {
         let partition = self.lock()?;
         let found = partition.max_timestamp(isolation).map_err(|error| self.error(error.code(), error))?;
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
+    }
+
+    /// What the leader remembers of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, Error> {
+        self.lock()?.active_producers().map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Bytes of the log, batch headers included.
+    pub(crate) fn size_in_bytes(&self) -> Result<u64, Error> {
+        Ok(self.lock()?.size_in_bytes())
     }
 
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
@@ -233,11 +232,23 @@ impl PartitionHandle {
     /// Drops what `retention.ms` and `retention.bytes` no longer keep.
     pub(crate) fn apply_retention(&self) {
         let now_ms = self.clock.now_ms();
+        let log_start = self.offsets.log_start();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
         drop(self.change_and_wake(|partition| {
             partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
         }));
+        let new_log_start = self.offsets.log_start();
+        if new_log_start > log_start {
+            trace::event!(
+                INFO,
+                "retention deleted segments",
+                topic = self.topic_partition.topic(),
+                partition = self.topic_partition.partition(),
+                from = log_start,
+                log_start = new_log_start
+            );
+        }
     }
 
     /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
@@ -309,109 +320,23 @@ impl PartitionHandle {
         }
     }
 
-    /// How it stands; `None` once it is deleted.
-    pub(crate) fn stats(&self) -> Option<PartitionStats> {
-        let topic_memory = self.account.as_ref().and_then(|account| {
-            let budget = account.topic();
-            Some((budget.used(), budget.limit()?))
-        });
-        let partition = self.lock().ok()?;
-        Some(PartitionStats {
-            topic_partition: self.topic_partition.clone(),
-            topic_id: self.topic_id,
-            size_in_bytes: partition.size_in_bytes(),
-            segments: partition.segment_count(),
-            log_start: partition.log_start(),
-            log_end: partition.log_end(),
-            in_sync: partition.in_sync_count(),
-            replicas: partition.replication_factor(),
-            min_in_sync: partition.effective_min_isr(),
-            is_offline: partition.leader().is_none(),
-            traffic: self.traffic.counts(),
-            topic_memory,
-        })
+    #[cold]
+    fn trace_refusal(&self, error: &Error) {
+        trace::event!(
+            WARN,
+            "batch refused",
+            topic = self.topic_partition.topic(),
+            partition = self.topic_partition.partition(),
+            error = trace::display(error)
+        );
     }
 
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// When the oldest segment was last appended to, in ms; `None` if it may not be evicted.
-    pub(super) fn oldest_segment_ms(&self) -> Option<i64> {
-        self.lock().ok()?.releasable_since()
-    }
-
-    /// Deletes the oldest segment, if it may go. Returns its bytes.
-    pub(super) fn evict_oldest_segment(&self, wakes: &mut WakeList) -> u64 {
-        let now_ms = self.clock.now_ms();
-        let evicted = self.change(wakes, |partition| {
-            let before = partition.size_in_bytes();
-            partition.release_oldest(now_ms).map_err(|error| self.error(error.code(), error))?;
-            Ok(before - partition.size_in_bytes())
-        });
-        // A replica that was deleted meanwhile has freed everything by itself.
-        evicted.unwrap_or(0)
-    }
-
-    /// There is no room for a batch: makes some, or says what the policy says. Call with no lock held.
-    #[cold]
-    fn make_room(
-        &self,
-        account: &Account,
-        full: &Budget,
-        bytes: u64,
-        attempts: u32,
-        wakes: &mut WakeList,
-    ) -> Result<(), Error> {
-        /// Others may take the room that was made; they make progress, then.
-        const MAX_ATTEMPTS: u32 = 16;
-        let memory = &account.memory;
-        let fits_at_all = bytes <= full.raw_limit();
-        if memory.policy == MemoryPolicy::Retain
-            && fits_at_all
-            && attempts <= MAX_ATTEMPTS
-            && memory.make_room(full, bytes, wakes)
-        {
-            return Ok(());
-        }
-        memory.on_refused();
-        let code = match memory.policy {
-            MemoryPolicy::Block | MemoryPolicy::Retain if fits_at_all => ErrorCode::KafkaStorageError,
-            _ => ErrorCode::PolicyViolation,
-        };
-        let (used, limit) = (full.used(), full.raw_limit());
-        let whose = if std::ptr::eq(full, &**account.topic()) { self.topic_partition.topic() } else { "the cluster" };
-        let text = format!(
-            "a batch of {bytes} bytes for {} does not fit: {whose} holds {used} of {limit} bytes",
-            self.topic_partition
-        );
-        Err(Error::new(code, text).with_topic_partition(self.topic_partition.clone()))
-    }
-
-    /// Accounts for the log's size after a change. True if something was freed.
-    #[inline]
-    fn settle(&self, partition: &mut Partition, now_ms: i64) -> bool {
-        let Some(account) = &self.account else { return false };
-        if let Some(bytes) = account.roll_at() {
-            // Memory does not fail, and a store that does latches offline, which the next append reports.
-            drop(partition.roll_beyond(bytes, now_ms));
-        }
-        let freed = account.settle(partition.size_in_bytes());
-        if freed {
-            // What does not count any more must not be held any longer, either.
-            drop(partition.reclaim());
-        }
-        freed
-    }
-
-    fn on_freed(&self, wakes: &mut WakeList) {
-        if let Some(account) = &self.account {
-            account.memory.on_freed(wakes);
-        }
-    }
-
     /// Runs a change under the lock, publishes the offsets and collects the readers to wake.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         wakes: &mut WakeList,
         change: impl FnOnce(&mut Partition) -> Result<T, Error>,
@@ -437,13 +362,13 @@ impl PartitionHandle {
         result
     }
 
-    fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {
+    pub(super) fn lock(&self) -> Result<MappedMutexGuard<'_, Partition>, Error> {
         MutexGuard::try_map(self.state.lock(), Option::as_mut).map_err(|_| {
             Error::from(ErrorCode::UnknownTopicOrPartition).with_topic_partition(self.topic_partition.clone())
         })
     }
 
-    fn error(&self, code: ErrorCode, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    pub(super) fn error(&self, code: ErrorCode, cause: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::new(code, cause.to_string()).with_topic_partition(self.topic_partition.clone()).with_source(cause)
     }
 }

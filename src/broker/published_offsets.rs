@@ -1,9 +1,8 @@
 //! [`PublishedOffsets`]: what readers check without a lock.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use crate::partition::Partition;
 use crate::types::{IsolationLevel, Offset};
+use crate::util::sync::atomic::{AtomicI64, Ordering};
 
 /// The offsets of one replica, published under its lock and read without it.
 ///
@@ -27,10 +26,16 @@ impl PublishedOffsets {
     /// Stores what changed. The caller holds the replica's lock, so there is one writer at a time.
     #[inline]
     pub(crate) fn publish(&self, partition: &Partition) {
-        self.log_start.store(partition.log_start(), Ordering::Release);
-        self.log_end.store(partition.log_end(), Ordering::Release);
-        self.high_watermark.store(partition.high_watermark(), Ordering::Release);
-        self.last_stable.store(partition.last_stable(), Ordering::Release);
+        self.store(partition.log_start(), partition.last_stable(), partition.high_watermark(), partition.log_end());
+    }
+
+    /// The log end first: whoever sees a high watermark sees at least the log end that it was published with.
+    #[inline]
+    pub(super) fn store(&self, log_start: Offset, last_stable: Offset, high_watermark: Offset, log_end: Offset) {
+        self.log_start.store(log_start, Ordering::Release);
+        self.log_end.store(log_end, Ordering::Release);
+        self.high_watermark.store(high_watermark, Ordering::Release);
+        self.last_stable.store(last_stable, Ordering::Release);
     }
 
     pub(crate) fn log_start(&self) -> Offset {
@@ -56,5 +61,47 @@ impl PublishedOffsets {
             IsolationLevel::ReadUncommitted => self.high_watermark(),
             IsolationLevel::ReadCommitted => self.last_stable(),
         }
+    }
+}
+
+#[cfg(all(test, brokerless_loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+
+    /// Each offset only grows, and none is read before what it was published with: log end before high watermark before
+    /// last stable. Against a log start that was read first there is no promise: it may be the newer one.
+    #[test]
+    fn loom_offsets_are_monotone_and_ordered_as_they_are_read() {
+        loom::model(|| {
+            let offsets = Arc::new(PublishedOffsets::default());
+            let writer = thread::spawn({
+                let offsets = Arc::clone(&offsets);
+                move || {
+                    offsets.store(0, 1, 2, 3);
+                    offsets.store(1, 3, 4, 5);
+                }
+            });
+            let mut before = (0, 0, 0, 0);
+            for _ in 0..2 {
+                let last_stable = offsets.last_stable();
+                let high_watermark = offsets.high_watermark();
+                let log_end = offsets.log_end();
+                let log_start = offsets.log_start();
+                assert!(last_stable <= high_watermark, "{last_stable} {high_watermark}");
+                assert!(high_watermark <= log_end, "{high_watermark} {log_end}");
+                let now = (last_stable, high_watermark, log_end, log_start);
+                assert!(before.0 <= now.0 && before.1 <= now.1 && before.2 <= now.2 && before.3 <= now.3);
+                before = now;
+            }
+            writer.join().unwrap();
+            assert_eq!(
+                (offsets.last_stable(), offsets.high_watermark(), offsets.log_end(), offsets.log_start()),
+                (3, 4, 5, 1)
+            );
+        });
     }
 }

@@ -26,6 +26,14 @@ pub(crate) struct ReplicaManager {
     retired: Mutex<TrafficCounts>,
 }
 
+/// Which topics came and went.
+#[derive(Debug, Default)]
+pub(crate) struct TopicChanges {
+    pub(crate) created: Vec<Arc<TopicImage>>,
+    /// Their names.
+    pub(crate) deleted: Vec<Arc<str>>,
+}
+
 impl ReplicaManager {
     pub(crate) fn new(broker: BrokerId, clock: Clock, memory: Arc<Memory>) -> Self {
         Self { broker, clock, memory, partitions: RwLock::default(), retired: Mutex::default() }
@@ -54,27 +62,31 @@ impl ReplicaManager {
     }
 
     /// Creates, changes and deletes replicas until they are as `new` says; `old` is the image before it.
-    /// Returns the names of the topics that are gone; whoever waits on their partitions is collected in `wakes`.
+    /// Whoever waits on partitions that are gone is collected in `wakes`.
     pub(crate) fn apply(
         &self,
         old: &MetadataImage,
         new: &MetadataImage,
         wakes: &mut WakeList,
-    ) -> Result<Vec<Arc<str>>, Error> {
-        let mut deleted = Vec::new();
-        for (name, topic) in &old.topics {
+    ) -> Result<TopicChanges, Error> {
+        let mut changes = TopicChanges::default();
+        let (before, after) = old.topics.unshared(&new.topics);
+        for (name, topic) in before {
             if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
                 self.delete(topic, wakes);
-                deleted.push(Arc::clone(name));
+                changes.deleted.push(Arc::clone(name));
             }
         }
-        for (name, topic) in &new.topics {
+        for (name, topic) in after {
             let before = old.topics.get(name);
+            if before.is_none_or(|before| before.id != topic.id) {
+                changes.created.push(Arc::clone(topic));
+            }
             if !before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
                 self.apply_topic(before.filter(|before| before.id == topic.id), topic, wakes)?;
             }
         }
-        Ok(deleted)
+        Ok(changes)
     }
 
     fn apply_topic(

@@ -1,11 +1,10 @@
 //! [`Waiters`]: readers parked on a partition, and how an append finds out that there are none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::Waker;
 
-use parking_lot::Mutex;
-
+use crate::util::sync::Mutex;
+use crate::util::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::util::wake_list::WakeList;
 
 /// A parked reader. One per consumer, registered with every partition that it waits for.
@@ -86,7 +85,7 @@ impl Waiters {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(brokerless_loom)))]
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
@@ -132,3 +131,6 @@ mod tests {
         assert_eq!(counter.0.load(Ordering::SeqCst), 0);
     }
 }
+
+#[cfg(all(test, brokerless_loom))]
+mod loom_tests;

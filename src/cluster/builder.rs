@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::broker::{Memory, MemoryPolicy};
 use crate::cluster::Cluster;
 use crate::config::BrokerConfig;
+use crate::controller::Controller;
 use crate::coordinator::group::GroupConfig;
 use crate::error::Result;
 
@@ -25,6 +26,7 @@ pub struct ClusterBuilder {
     memory_limit: Option<u64>,
     memory_policy: MemoryPolicy,
     max_groups: usize,
+    max_partitions: usize,
 }
 
 impl Default for ClusterBuilder {
@@ -36,6 +38,7 @@ impl Default for ClusterBuilder {
             memory_limit: None,
             memory_policy: MemoryPolicy::default(),
             max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
+            max_partitions: Controller::DEFAULT_MAX_PARTITIONS,
         }
     }
 }
@@ -94,6 +97,14 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
+    /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
+    /// partition takes a few kilobytes.
+    pub fn max_partitions(mut self, partitions: usize) -> Self {
+        self.max_partitions = partitions;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -110,6 +121,6 @@ impl ClusterBuilder {
         config.validate()?;
         let memory = Memory::new(self.memory_limit, self.memory_policy);
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        Cluster::start(config, seed, self.recycled_bytes, memory, self.max_groups)
+        Cluster::start(config, seed, self.recycled_bytes, memory, self.max_groups, self.max_partitions)
     }
 }

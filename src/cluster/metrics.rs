@@ -80,6 +80,13 @@ impl Cluster {
     }
 }
 
+/// What one topic, or all of them, counted since some time.
+struct TopicTraffic {
+    tags: Tags,
+    since_ms: i64,
+    counts: TrafficCounts,
+}
+
 /// Metrics of one group and subject.
 struct Collector<'m> {
     group: &'static str,
@@ -127,18 +134,23 @@ impl ClusterInner {
         now_ms: i64,
         metrics: &mut Vec<Metric>,
     ) {
-        let mut counts: BTreeMap<Option<TopicId>, (Tags, TrafficCounts)> = BTreeMap::new();
-        counts.insert(None, (tags([]), retired));
+        let mut all = TopicTraffic { tags: tags([]), since_ms: self.started_ms, counts: retired };
+        let mut topics: BTreeMap<Option<TopicId>, TopicTraffic> = BTreeMap::new();
         for partition in stats {
-            let topic = || (tags([("topic", partition.topic_partition.topic().into())]), TrafficCounts::default());
-            counts.entry(Some(partition.topic_id)).or_insert_with(topic).1 += partition.traffic;
-            counts.entry(None).or_default().1 += partition.traffic;
+            all.counts += partition.traffic;
+            let topic = topics.entry(Some(partition.topic_id)).or_insert_with(|| TopicTraffic {
+                tags: tags([("topic", partition.topic_partition.topic().into())]),
+                since_ms: partition.created_ms,
+                counts: TrafficCounts::default(),
+            });
+            topic.counts += partition.traffic;
+            topic.since_ms = topic.since_ms.min(partition.created_ms);
         }
+        topics.insert(None, all);
         let mut rates = self.traffic_rates.rates.lock();
-        rates.retain(|topic, _| counts.contains_key(topic));
-        for (topic, (tags, counts)) in counts {
-            let start_ms = if topic.is_none() { self.started_ms } else { now_ms };
-            let rates = rates.entry(topic).or_insert([TotalRate::new(start_ms); TRAFFIC.len()]);
+        rates.retain(|topic, _| topics.contains_key(topic));
+        for (topic, TopicTraffic { tags, since_ms, counts }) in topics {
+            let rates = rates.entry(topic).or_insert([TotalRate::new(since_ms); TRAFFIC.len()]);
             let mut collector = Collector { group: "BrokerTopicMetrics", tags, metrics };
             for ((rate_name, total_name, description, count), rate) in TRAFFIC.iter().zip(rates) {
                 let total = count(&counts);
@@ -179,6 +191,9 @@ impl ClusterInner {
         collector.count("NumGroupsEmpty", "Groups without members", of("Empty"));
         collector.count("NumGroupsDead", "Groups that are going", of("Dead"));
         collector.count("NumOffsets", "Committed offsets", self.broker.groups.num_offsets());
+        let completed = self.broker.groups.completed_rebalances();
+        let mut collector = Collector { group: "group-coordinator-metrics", tags: tags([]), metrics };
+        collector.total("group-completed-rebalance-count", "Rebalances that ended with an assignment", completed);
     }
 
     fn collect_memory(&self, stats: &[PartitionStats], metrics: &mut Vec<Metric>) {

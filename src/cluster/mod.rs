@@ -4,6 +4,7 @@
 //! replayed and the new image is published. One background task drives group timers and retention.
 
 mod admin_ops;
+mod auto_create;
 mod builder;
 mod driver;
 mod group_ops;
@@ -24,11 +25,12 @@ pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub use crate::controller::ElectionType;
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
-use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager};
+use crate::broker::{Broker, Cleaner, GroupCoordinator, OFFSETS_TOPIC, ReplicaManager, TopicChanges};
 use crate::cluster::driver::Driver;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metrics::TrafficRates;
@@ -39,6 +41,7 @@ use crate::error::{Error, ErrorCode};
 use crate::metrics::Registry;
 use crate::types::{BrokerId, ProducerEpoch, ProducerId, TopicPartition};
 use crate::util::block_pool::BlockPool;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// A Kafka cluster inside this process.
@@ -55,6 +58,7 @@ pub struct Cluster {
 
 pub(crate) struct ClusterInner {
     clock: Clock,
+    /// What the broker was started with. What was set since is in the image, and all of it is about topics.
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
@@ -93,6 +97,7 @@ impl Cluster {
         recycled_bytes: usize,
         memory: Arc<Memory>,
         max_groups: usize,
+        max_partitions: usize,
     ) -> Result<Self, Error> {
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -100,10 +105,10 @@ impl Cluster {
         let timers_changed = Arc::new(Notify::new());
         let groups = group_config(&config, max_groups);
         let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
-        let cleaner = Cleaner::new(clock, config.cleaner.clone(), seed);
+        let cleaner = Cleaner::new(clock, &config.cleaner, seed);
         let broker =
             Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), cleaner, groups };
-        let controller = Controller::new(config.clone(), rng.fork());
+        let controller = Controller::new(Self::NODE, config.clone(), max_partitions, rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
             clock,
@@ -125,15 +130,18 @@ impl Cluster {
             started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
+        cluster.inner.command(|controller, _| controller.bootstrap())?;
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
+        trace::event!(INFO, "cluster started", cluster = cluster.cluster_id());
         Ok(cluster)
     }
 
     /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
     /// its clients fails with an error for which [`Error::is_closed`] holds.
     pub async fn shutdown(&self) {
+        trace::event!(INFO, "cluster is shut down", cluster = self.cluster_id());
         self.inner.closed.store(true, Ordering::Release);
         self.inner.driver.stop();
         self.inner.metadata.wake_all();
@@ -141,6 +149,7 @@ impl Cluster {
         for partition in self.inner.broker.replicas.partitions() {
             partition.delete(&mut wakes);
         }
+        self.inner.broker.replicas.memory().on_freed(&mut wakes);
         wakes.wake_all();
         self.inner.broker.cleaner.stop();
         self.inner.broker.groups.unload();
@@ -249,13 +258,21 @@ impl ClusterInner {
         command: impl FnOnce(&mut Controller, i64) -> crate::controller::Outcome<T>,
     ) -> Result<T, Error> {
         self.check_open()?;
-        let (mut deleted, mut wakes) = (Vec::new(), WakeList::new());
+        let _span = trace::span!(DEBUG, "controller command");
+        let (mut changes, mut wakes) = (TopicChanges::default(), WakeList::new());
         let response = self.metadata.command(command, |old, new| {
-            deleted = self.broker.replicas.apply(old, new, &mut wakes)?;
+            changes = self.broker.replicas.apply(old, new, &mut wakes)?;
             Ok(())
         });
         wakes.wake_all();
         let response = response?;
+        let TopicChanges { created, deleted } = changes;
+        for topic in &deleted {
+            trace::event!(INFO, "topic deleted", topic = &**topic);
+        }
+        for topic in &created {
+            trace::event!(INFO, "topic created", topic = &*topic.name, partitions = topic.partitions.len() as u64);
+        }
         if deleted.iter().any(|topic| **topic == *OFFSETS_TOPIC) {
             self.broker.groups.unload();
         }
@@ -283,6 +300,7 @@ impl ClusterInner {
             name: OFFSETS_TOPIC.to_owned(),
             partitions: self.config.offsets_topic_num_partitions,
             replication_factor: 1,
+            assignments: Vec::new(),
             configs: [
                 ("cleanup.policy", "compact".to_owned()),
                 ("compression.type", "producer".to_owned()),
@@ -316,6 +334,7 @@ impl ClusterInner {
         self.broker.groups.handle_timeouts();
         let now_ms = self.clock.now_ms();
         if self.next_retention_ms.load(Ordering::Relaxed) <= now_ms {
+            let _span = trace::span!(DEBUG, "retention");
             for partition in self.broker.replicas.partitions() {
                 partition.apply_retention();
             }

@@ -19,6 +19,9 @@ pub(crate) struct CleanerConfig {
     max_bytes_per_second: f64,
 }
 
+/// The one float was parsed from a text that is a number.
+impl Eq for CleanerConfig {}
+
 impl Default for CleanerConfig {
     fn default() -> Self {
         Self { enable: true, dedupe_buffer_size: 128 << 20, backoff_ms: 15_000, max_bytes_per_second: f64::MAX }

@@ -30,6 +30,11 @@ impl LeaderEpochCache {
         self.entries.last().map(|&(epoch, _)| epoch)
     }
 
+    /// The epoch of the record at `log_start`, or of the next one to come there.
+    pub(crate) fn earliest(&self, log_start: Offset) -> Option<LeaderEpoch> {
+        self.entries.first().filter(|&&(_, start)| start <= log_start).map(|&(epoch, _)| epoch)
+    }
+
     /// OffsetForLeaderEpoch: the largest known epoch up to `epoch`, and where it ends. `None` for an epoch that is not
     /// known to have begun. For an epoch before all that are left, itself and where the first begins.
     pub(crate) fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::LogConfig;
 use crate::log::LogError;
 use crate::log::leader_epoch::LeaderEpochCache;
-use crate::log::producer_state::ProducerStateManager;
+use crate::log::producer_state::{ActiveProducer, ProducerStateManager};
 use crate::log::segment::{Indexes, Segment};
 use crate::log::store::{MemoryStore, SegmentStore};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
@@ -137,6 +137,11 @@ impl<S: SegmentStore> Log<S> {
         self.segments.len()
     }
 
+    /// What is remembered of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
+    }
+
     /// Raises the high watermark, but not beyond the log end. True if it was raised.
     #[inline]
     pub(crate) fn maybe_increment_high_watermark(&mut self, high_watermark: Offset) -> bool {
@@ -155,6 +160,11 @@ impl<S: SegmentStore> Log<S> {
     /// A leader of this epoch begins to append at the log end.
     pub(crate) fn assign_epoch_start(&mut self, epoch: LeaderEpoch) {
         self.epochs.assign(epoch, self.log_end);
+    }
+
+    /// The epoch of the record at the log start, or of the next one to come there.
+    pub(crate) fn earliest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.earliest(self.log_start)
     }
 
     /// OffsetForLeaderEpoch (KIP-101): the largest known epoch up to `epoch`, and the offset behind its last record.

@@ -59,5 +59,5 @@ pub(crate) use error::LogError;
 pub(crate) use fuzz::log_ops;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;
-pub(crate) use producer_state::ProducerStateError;
+pub(crate) use producer_state::{ActiveProducer, ProducerStateError};
 pub(crate) use validate::Rejection;

@@ -23,6 +23,8 @@
 #![allow(dead_code, unused_imports, reason = "for clients, which take it up one by one")]
 
 mod name;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod registry;
 mod sampled;
 mod scope;

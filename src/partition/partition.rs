@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{Compaction, CompactionLimits, Log, TimestampAndOffset};
+use crate::log::{ActiveProducer, Compaction, CompactionLimits, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -163,6 +163,12 @@ impl Partition {
         Some(self.leader_state().ok()?.isr.committed().len())
     }
 
+    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
+        self.leader_state()?;
+        Ok(self.log.active_producers())
+    }
+
     /// The topic's settings have changed.
     pub(crate) fn update_config(&mut self, config: Arc<LogConfig>) {
         self.log.update_config(config);
@@ -261,6 +267,11 @@ impl Partition {
         let epoch_start = self.leader_state()?.epoch_start_offset;
         let found = self.log.offset_for_timestamp(timestamp, self.visible_end(isolation))?;
         self.or_not_available(found, epoch_start)
+    }
+
+    /// The log start, and the epoch of the record there or of the next one to come: ListOffsets -2.
+    pub(crate) fn earliest(&self) -> (Offset, Option<LeaderEpoch>) {
+        (self.log.log_start(), self.log.earliest_epoch())
     }
 
     /// The visible record with the largest timestamp, the first of equals: ListOffsets -3. Errors as with

@@ -100,7 +100,7 @@ impl Model {
                     }
                     let position = self.positions.entry(index).or_default();
                     let key = key.map(|key| Bytes::from(vec![key]));
-                    self.schedule.take(OwnedConsumerRecord::for_test(partition(index), *position, key));
+                    self.schedule.take(OwnedConsumerRecord::new(partition(index), *position).with_key(key));
                     self.taken.entry(index).or_default().insert(*position, false);
                     *position += 1;
                 }
@@ -215,7 +215,7 @@ proptest! {
 fn take(schedule: &mut Schedule, index: i32, offsets: std::ops::Range<Offset>) {
     for offset in offsets {
         let key = Some(Bytes::from(offset.to_string()));
-        schedule.take(OwnedConsumerRecord::for_test(partition(index), offset, key));
+        schedule.take(OwnedConsumerRecord::new(partition(index), offset).with_key(key));
     }
 }
 

@@ -9,13 +9,22 @@ use crate::typed::{BoxError, DeserializeContext, Deserializer, SerializeContext,
 /// `postcard`.
 ///
 /// The format does not describe itself: a field added or moved is another format. Bytes behind the value are refused.
+///
+/// ```
+/// use brokerless::typed::{DeserializeContext, Deserializer, Part, Postcard, SerializeContext, Serializer};
+/// let mut bytes = Vec::new();
+/// Postcard.serialize(&(1u8, "two"), &mut SerializeContext::new("t", Part::Value), &mut bytes).unwrap();
+/// assert_eq!(bytes, *b"\x01\x03two");
+/// let pair: (u8, String) = Postcard.deserialize(&bytes, &DeserializeContext::new("t", Part::Value)).unwrap();
+/// assert_eq!(pair, (1, "two".into()));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 
 impl<T: Serialize + ?Sized> Serializer<T> for Postcard {
     #[inline]
     fn serialize(&self, value: &T, _: &mut SerializeContext<'_>, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        postcard::to_extend(value, &mut *out)?;
+        *out = postcard::to_extend(value, std::mem::take(out))?;
         Ok(())
     }
 }

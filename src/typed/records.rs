@@ -48,6 +48,11 @@ impl<K, V> TypedConsumerRecords<K, V> {
         TypedIter { raw: self.raw.iter(), parsed: self.parsed.iter() }
     }
 
+    /// Keys and values, to keep; nothing else of the records.
+    pub fn into_parts(self) -> impl Iterator<Item = (Option<K>, Option<V>)> {
+        self.parsed.into_iter().flatten().map(|Parsed { key, value }| (key, value))
+    }
+
     /// The positions to commit once all of these records are processed. Records that were passed over lie before them.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, OffsetAndMetadata)> {
         self.raw.next_offsets().map(|(topic_partition, next)| {

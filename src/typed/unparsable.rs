@@ -84,6 +84,23 @@ impl std::error::Error for UnparsableRecord {
 }
 
 /// Why a typed poll failed. It turns into an [`Error`] with `?`.
+///
+/// ```
+/// use brokerless::typed::{PollError, TypedConsumer};
+/// # const POLL: std::time::Duration = std::time::Duration::from_secs(1);
+///
+/// async fn sum(consumer: &mut TypedConsumer<String, i64>) -> brokerless::Result<i64> {
+///     match consumer.poll(POLL).await {
+///         Ok(records) => Ok(records.iter().filter_map(|record| record.value()).sum()),
+///         Err(PollError::Unparsable(error)) => {
+///             // Past it; what came before it has been returned.
+///             consumer.seek(error.topic_partition(), error.offset() + 1)?;
+///             Ok(0)
+///         }
+///         Err(error) => Err(error.into()),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PollError {

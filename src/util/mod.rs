@@ -1,6 +1,7 @@
 //! Small tools without domain logic, below everything else.
 
 pub(crate) mod block_pool;
+pub(crate) mod chunk_map;
 pub(crate) mod coarse_time;
 pub(crate) mod codec;
 pub(crate) mod murmur2;

@@ -292,6 +292,7 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         drop(self.leave("the consumer was dropped"));
+        self.config.interceptors.on_close();
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `poll`, `stream` | the ways to records; waiting |
 //! | `fetcher` | the read path: logs to buffers to records |
 //! | `records`, `record` | what a poll returns |
+//! | `interceptor` | who may change that |
 //! | `subscription_state`, `partition_state` | what is wanted and given; where each partition stands |
 //! | `positions`, `seek`, `offsets` | placing positions, moving them, asking about offsets |
 //! | `commit` | commits, sync, async and automatic |
@@ -20,11 +21,13 @@
 
 mod answer;
 mod assignor;
+mod auto_create;
 mod commit;
 mod config;
 #[expect(clippy::module_inception, reason = "the noun is consumer")]
 mod consumer;
 mod fetcher;
+mod interceptor;
 mod listener;
 mod membership;
 mod offsets;
@@ -43,6 +46,7 @@ pub use assignor::PartitionAssignor;
 pub use commit::CommitHandle;
 pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use consumer::{Consumer, ConsumerGroupMetadata};
+pub use interceptor::ConsumerInterceptor;
 pub use listener::{RebalanceContext, RebalanceListener};
 pub use offsets::{OffsetAndTimestamp, PartitionInfo};
 pub use record::{ConsumerRecord, OwnedConsumerRecord};

@@ -78,7 +78,8 @@ impl Wait {
 }
 
 impl Consumer {
-    /// Returns records as soon as there are any, at most `max.poll.records`; none if `timeout` passes first. Joins the
+    /// Returns records as soon as there are any, at most `max.poll.records`; none if `timeout` passes first, or if the
+    /// interceptors leave none. Joins the
     /// group, takes part in its rebalances, calls the listener and commits, where that is configured.
     ///
     /// # Errors
@@ -104,7 +105,13 @@ impl Consumer {
             return self.wait_for_records(cx, wait);
         }
         self.parking.streaming = records.len();
-        Poll::Ready(Ok(records))
+        Poll::Ready(Ok(self.intercepted(records)))
+    }
+
+    /// What interceptors leave of records, and make of them.
+    #[inline]
+    fn intercepted(&self, records: ConsumerRecords) -> ConsumerRecords {
+        if self.config.interceptors.is_empty() { records } else { self.config.interceptors.on_consume(records) }
     }
 
     /// What can be had without waiting.
@@ -154,7 +161,7 @@ impl Consumer {
             let records = self.collect(cx)?;
             if !records.is_empty() {
                 self.parking.streaming = records.len();
-                return Poll::Ready(Ok(records));
+                return Poll::Ready(Ok(self.intercepted(records)));
             }
         }
     }
@@ -184,6 +191,7 @@ impl Consumer {
         }
         self.cluster.check_open()?;
         self.signal.take(Signal::GROUP);
+        self.create_missing_topics()?;
         let version = self.cluster.metadata_version();
         if self.metadata_version != version {
             self.metadata_version = version;

@@ -37,7 +37,10 @@ mod commit;
 mod config;
 mod delete;
 mod expiry;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod groups;
+mod note;
 mod offsets;
 mod outcome;
 mod partition_for;
@@ -51,6 +54,7 @@ mod timers;
 
 pub(crate) use config::GroupConfig;
 pub(crate) use groups::GroupCount;
+pub(crate) use note::Note;
 pub(crate) use outcome::Outcome;
 pub(crate) use partition_for::partition_for;
 pub(crate) use request::*;

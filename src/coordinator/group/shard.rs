@@ -6,6 +6,7 @@ use super::classic::{ClassicGroup, Context, Environment, GroupState, Staged, Sta
 use super::config::GroupConfig;
 use super::expiry::Expiry;
 use super::groups::{GroupCount, Groups};
+use super::note::Note;
 use super::offsets::Offsets;
 use super::outcome::Outcome;
 use super::record::{GroupMetadata, MAX_STRING_BYTES};
@@ -42,7 +43,12 @@ impl GroupShard {
     /// `count` is shared by all shards of the cluster.
     pub(crate) fn new(config: GroupConfig, seed: u64, count: GroupCount) -> Self {
         Self {
-            environment: Environment { config, timers: Timers::default(), rng: fastrand::Rng::with_seed(seed) },
+            environment: Environment {
+                config,
+                timers: Timers::default(),
+                rng: fastrand::Rng::with_seed(seed),
+                notes: Vec::new(),
+            },
             groups: Groups::new(count),
             offsets: Offsets::default(),
             expiry: Expiry::new(),
@@ -54,6 +60,11 @@ impl GroupShard {
     /// Every group, ordered by id.
     pub(crate) fn list(&self) -> Vec<ListedGroup> {
         self.groups.values().map(ClassicGroup::list).collect()
+    }
+
+    /// Takes the notes of the events since the last call. To be called after each event, lest they pile up.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.environment.notes)
     }
 
     /// How many offsets are committed, over all groups and partitions.
@@ -193,7 +204,10 @@ impl GroupShard {
 
     /// Nobody waits for the answer to this request any more. A JoinGroup is withdrawn: its member has until the join
     /// timeout to come back. Other requests take their course, and their answer may be thrown away.
-    #[cfg_attr(not(test), expect(dead_code, reason = "clients in this process have no connection to close"))]
+    #[cfg_attr(
+        not(any(test, fuzzing)),
+        expect(dead_code, reason = "clients in this process have no connection to close")
+    )]
     pub(crate) fn cancel(&mut self, now_ms: i64, token: Token) {
         let mut cx = Context::new(now_ms, &mut self.environment);
         // Closed connections are rare, so there is no index from tokens to members.

@@ -58,12 +58,12 @@ impl Timers {
         self.deadlines.clear();
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn is_scheduled(&self, timer: &Timer) -> bool {
         self.deadlines.contains_key(timer)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &(i64, Timer)> {
         self.queue.iter()
     }

@@ -69,6 +69,10 @@ impl ProducerStateManager {
         entry.check_transactional(header).map(|()| None)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&ProducerId, &ProducerStateEntry)> {
+        self.producers.iter()
+    }
+
     /// A batch of a producer with an id was appended. Returns the transaction that it ended.
     #[inline]
     pub(crate) fn update(

@@ -495,6 +495,66 @@ proptest! {
         check_covers(&input, &owned, true);
     }
 
+    /// Members come, go and change their minds, and topics grow, while partitions are still on their way.
+    #[test]
+    fn invariant_29_cooperative_holds_while_members_come_and_go(
+        mut input in prop_oneof![input(true), input(false)],
+        changes in prop::collection::vec((0..4u8, any::<u8>()), 1..12),
+    ) {
+        let cooperative = PartitionAssignor::CooperativeSticky;
+        let mut owned: Assignment = input.members.iter().map(|it| (it.member_id.clone(), Vec::new())).collect();
+        let mut generation = 0;
+        let mut round = |input: &mut Input, owned: &mut Assignment| {
+            generation += 1;
+            let granted = assign(cooperative, &input.counts, &input.members);
+            check_covers(input, &granted, false);
+            for (member, partition) in granted.iter().flat_map(|(member, own)| own.iter().map(move |it| (member, it))) {
+                let held_by = owned.iter().find(|(other, held)| *other != member && held.contains(partition));
+                assert!(held_by.is_none(), "{member} got {partition} while {held_by:?}");
+            }
+            let revoked = lost(owned, &granted);
+            *owned = granted;
+            rejoin(cooperative, &mut input.members, owned, generation);
+            revoked
+        };
+        for (number, (change, die)) in changes.into_iter().enumerate() {
+            let at = usize::from(die) % input.members.len();
+            match change {
+                0 => {
+                    let mut newcomer = input.members[at].clone();
+                    newcomer.member_id = format!("new{number}");
+                    newcomer.group_instance_id = None;
+                    newcomer.subscription.owned_partitions.clear();
+                    newcomer.subscription.generation_id = -1;
+                    owned.insert(newcomer.member_id.clone(), Vec::new());
+                    input.members.push(newcomer);
+                }
+                1 if input.members.len() > 1 => {
+                    owned.remove(&input.members.remove(at).member_id);
+                }
+                2 => {
+                    // It gives up the topic that it no longer wants before it rejoins.
+                    let member = &mut input.members[at];
+                    let given_up = member.subscription.topics.pop();
+                    let is_kept = |it: &TopicPartition| given_up.as_deref() != Some(it.topic());
+                    owned.get_mut(&member.member_id).unwrap().retain(is_kept);
+                    member.subscription.owned_partitions.retain(is_kept);
+                }
+                _ => {
+                    if let Some(count) = input.counts.values_mut().nth(at) {
+                        *count += 2;
+                    }
+                }
+            }
+            round(&mut input, &mut owned);
+        }
+        let rounds = (0..20).take_while(|_| round(&mut input, &mut owned) > 0).count();
+        prop_assert!(rounds < 20, "does not settle");
+        // What was revoked last is granted now.
+        round(&mut input, &mut owned);
+        check_covers(&input, &owned, true);
+    }
+
     #[test]
     fn invariant_29_two_cooperative_rounds_reach_the_sticky_balance_when_subscriptions_are_equal(
         mut input in input(true),

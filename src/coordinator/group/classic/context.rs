@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::member::Member;
 use super::staged::{Staged, StagedChange};
 use crate::coordinator::CoordinatorRecord;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::config::GroupConfig;
 use crate::coordinator::group::timers::{Timer, Timers};
 use crate::coordinator::group::{Outcome, Reply, Token};
@@ -15,6 +16,8 @@ pub(crate) struct Environment {
     pub(crate) config: GroupConfig,
     pub(crate) timers: Timers,
     pub(crate) rng: fastrand::Rng,
+    /// Of the present event and those before it, until somebody takes them.
+    pub(crate) notes: Vec<Note>,
 }
 
 /// One event's time, and what it leads to.
@@ -33,6 +36,10 @@ impl<'a> Context<'a> {
 
     pub(super) fn config(&self) -> &GroupConfig {
         &self.environment.config
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.environment.notes.push(note);
     }
 
     pub(super) fn reply(&mut self, token: Token, reply: Reply) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::context::Context;
 use super::member::Member;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::record::GroupMetadata;
 use crate::coordinator::group::timers::{Timer, Timers};
 use crate::coordinator::group::{DescribedGroup, ListedGroup, Reply, Token};
@@ -202,6 +203,7 @@ impl ClassicGroup {
         self.pending_joins.remove(member_id);
         self.pending_syncs.remove(member_id);
         let Some(member) = self.members.remove(member_id) else { return };
+        cx.note(Note::MemberRemoved { group_id: self.id.clone(), member_id: member_id.clone() });
         if let Some(token) = member.awaiting_join {
             cx.reply(token, Reply::join_error("", ErrorCode::UnknownMemberId));
         }

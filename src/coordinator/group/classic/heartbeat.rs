@@ -6,6 +6,7 @@ use super::context::Context;
 use super::group::ClassicGroup;
 use super::state::GroupState;
 use crate::coordinator::group::HeartbeatRequest;
+use crate::coordinator::group::Note;
 use crate::error::ErrorCode;
 
 impl ClassicGroup {
@@ -53,6 +54,9 @@ impl ClassicGroup {
             return;
         }
         let was_member = self.members.contains_key(member_id);
+        if was_member {
+            cx.note(Note::SessionExpired { group_id: self.id.clone(), member_id: member_id.clone() });
+        }
         self.remove_member(cx, member_id);
         match self.state {
             GroupState::PreparingRebalance if self.has_all_joined() => self.complete_join(cx),

@@ -11,6 +11,7 @@ use super::group::ClassicGroup;
 use super::member::Member;
 use super::rebalance::NEW_MEMBER_JOIN_TIMEOUT_MS;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::{JoinGroupRequest, Reply, Token};
 use crate::error::ErrorCode;
 
@@ -93,6 +94,7 @@ impl ClassicGroup {
             self.protocol_type = Some(request.protocol_type.clone());
         }
         cx.schedule_session(&self.id, &member_id, NEW_MEMBER_JOIN_TIMEOUT_MS);
+        cx.note(Note::MemberJoined { group_id: self.id.clone(), member_id: member_id.clone() });
         self.insert_member(Member::joining(member_id, token, request));
         self.rebalance(cx);
     }

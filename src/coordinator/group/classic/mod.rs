@@ -31,7 +31,7 @@
 //!
 //! Time is an argument of every event; member ids come from the shard's seeded generator.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod check;
 mod context;
 mod expiry;

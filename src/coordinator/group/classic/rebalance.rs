@@ -4,12 +4,17 @@ use super::context::Context;
 use super::group::{ClassicGroup, InitialDelay};
 use super::staged::StagedChange;
 use super::state::GroupState;
+use crate::coordinator::group::Note;
 use crate::coordinator::group::{JoinGroupResponse, Reply};
 use crate::error::ErrorCode;
 
 /// How long a new member may wait for its first generation before it is taken for a client that has gone. Kafka's
 /// constant: long enough for the longest usual rebalance, because such a member sends no heartbeats.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1000;
+
+/// How long a group waits at least for one of its absent static members to come back and lead: longer than any rebalance
+/// timeout that would have the coordinator look again without pause.
+const MIN_WAIT_FOR_LEADER_MS: i32 = 1_000;
 
 impl ClassicGroup {
     /// Membership has changed: begins a rebalance, or ends the one under way if nobody is missing any more.
@@ -28,6 +33,7 @@ impl ClassicGroup {
         self.answer_watches(cx);
         self.pending_syncs.clear();
         cx.cancel(&self.sync_timer());
+        cx.note(Note::RebalanceBegan { group_id: self.id.clone(), generation_id: self.generation_id });
         let was_empty = self.state == GroupState::Empty;
         self.transition(GroupState::PreparingRebalance, cx.now_ms);
         if was_empty {
@@ -79,7 +85,7 @@ impl ClassicGroup {
             cx.schedule(self.sync_timer(), self.rebalance_timeout_ms());
         } else {
             // Only static members are left, and none of them is here to lead.
-            cx.schedule(self.join_timer(), self.rebalance_timeout_ms());
+            cx.schedule(self.join_timer(), self.rebalance_timeout_ms().max(MIN_WAIT_FOR_LEADER_MS));
         }
     }
 
@@ -101,6 +107,12 @@ impl ClassicGroup {
         self.subscriptions = Some(self.current_subscriptions());
         self.initial_delay = None;
         self.pending_syncs = self.members.keys().cloned().collect();
+        cx.note(Note::GenerationBegan {
+            group_id: self.id.clone(),
+            generation_id: self.generation_id,
+            members: self.members.len(),
+            protocol: self.protocol_name.clone().unwrap_or_default(),
+        });
         self.transition(state, cx.now_ms);
     }
 

@@ -182,3 +182,22 @@ fn a_lost_append_leaves_the_old_member_id_in_force() {
     assert_eq!(harness.join_reply(token).error, ErrorCode::None);
     assert_eq!(harness.heartbeat(&members[0]), ErrorCode::FencedInstanceId);
 }
+
+/// Symptom: the coordinator never returned from a timeout. Two static members with a rebalance timeout of 0, of which one
+/// goes and the other stays away: the join timer, set to fire at once, led to nothing but itself. The wait for an absent
+/// leader has a lower bound now, and ends with the member's session. Found by the fuzz target `group_ops`.
+#[test]
+fn waiting_for_an_absent_leader_takes_time_even_with_a_rebalance_timeout_of_zero() {
+    let mut harness = Harness::new();
+    harness.stable_group(&[static_member("g", "i1"), static_member("g", "i2")]);
+    for instance_id in ["i1", "i2"] {
+        let token = harness.join(&JoinGroupRequest { rebalance_timeout_ms: 0, ..static_member("g", instance_id) });
+        assert_eq!(harness.join_reply(token).error, ErrorCode::None);
+    }
+    harness.leave("g", &[("", Some("i1"))]);
+    assert_eq!(harness.state("g"), "PreparingRebalance");
+    harness.advance(SESSION_MS - 1);
+    assert_eq!((harness.state("g"), harness.generation("g")), ("PreparingRebalance", 1));
+    harness.advance(1);
+    assert_eq!((harness.state("g"), harness.generation("g")), ("Empty", 2));
+}

@@ -1,0 +1,85 @@
+//! Where the two differ on purpose: one table, each row with its reason.
+
+use crate::op::{Facts, From, GroupOp, Name, Op, Spec};
+
+struct Deviation {
+    reason: &'static str,
+    applies: fn(&Case<'_>) -> bool,
+}
+
+struct Case<'a> {
+    before: &'a [Op],
+    op: &'a Op,
+    ours: &'a Facts,
+    theirs: &'a Facts,
+}
+
+const DEVIATIONS: &[Deviation] = &[
+    Deviation {
+        reason: "ListOffsets -3 after DeleteRecords: Kafka may answer with a record that was deleted, until the segment's \
+                 file is gone; here it is the largest timestamp of what can be read",
+        applies: |case| {
+            matches!(case.op, Op::ListOffsets(topic, partition, Spec::MaxTimestamp) if case.deleted(topic, *partition))
+                && case.only_differ(&["offset", "timestamp", "leader epoch"])
+        },
+    },
+    Deviation {
+        reason: "a lookup by time after DeleteRecords: Kafka looks into the first segment whose largest timestamp is late \
+                 enough and nowhere else, and finds nothing if all of it was deleted and its file is still there; here it \
+                 is the first record that can be read",
+        applies: |case| {
+            matches!(case.op, Op::ListOffsets(topic, partition, Spec::Timestamp(_)) if case.deleted(topic, *partition))
+                && case.theirs.get("offset") == Some("-1")
+                && case.only_differ(&["offset", "timestamp", "leader epoch"])
+        },
+    },
+    Deviation {
+        reason: "reading from there: so Kafka's consumer begins at the end",
+        applies: |case| {
+            matches!(case.op, Op::Read { topic, partition, from: From::Timestamp(_), .. }
+                if case.deleted(topic, *partition))
+                && case.theirs.0 == [("read".to_owned(), "end".to_owned())]
+        },
+    },
+    Deviation {
+        reason: "to subscribe to the same topics again: librdkafka joins again, Java's consumer and this one do not",
+        applies: |case| matches!(case.op, Op::Group(_, GroupOp::Subscribe { .. })) && case.differing() == [("0", "1")],
+    },
+    Deviation {
+        reason: "a batch in which several records are bad: librdkafka says INVALID_RECORD of those, and does not tell what \
+                 the broker said; the broker says INVALID_TIMESTAMP, as here",
+        applies: |case| {
+            matches!(case.op, Op::Produce { .. })
+                && case.differing().iter().all(|(ours, theirs)| *ours == "32" && *theirs == "87")
+        },
+    },
+];
+
+impl Case<'_> {
+    /// Whether records of this partition were deleted before.
+    fn deleted(&self, topic: &Name, partition: i32) -> bool {
+        self.before.iter().any(|op| matches!(op, Op::DeleteRecords(name, of, _) if name == topic && *of == partition))
+    }
+
+    /// The values that differ, in pairs; all of them, if the facts do not even have the same names.
+    fn differing(&self) -> Vec<(&str, &str)> {
+        let pairs = self.ours.0.iter().zip(&self.theirs.0);
+        pairs.filter(|(ours, theirs)| ours != theirs).map(|(ours, theirs)| (&*ours.1, &*theirs.1)).collect()
+    }
+
+    fn only_differ(&self, names: &[&str]) -> bool {
+        self.ours.0.len() == self.theirs.0.len()
+            && self
+                .ours
+                .0
+                .iter()
+                .zip(&self.theirs.0)
+                .all(|(ours, theirs)| ours == theirs || (ours.0 == theirs.0 && names.contains(&&*ours.0)))
+    }
+}
+
+/// Why these may differ, if they may.
+pub(crate) fn deviation(before: &[Op], op: &Op, ours: &Facts, theirs: &Facts) -> Option<&'static str> {
+    let case = Case { before, op, ours, theirs };
+    DEVIATIONS.iter().find(|deviation| (deviation.applies)(&case)).map(|deviation| deviation.reason)
+}
