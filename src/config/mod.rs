@@ -22,7 +22,7 @@ pub(crate) mod topic_property;
 pub(crate) use broker_config::BrokerConfig;
 pub(crate) use cleaner_config::CleanerConfig;
 pub use entry::{ConfigEntry, ConfigSource, ConfigSynonym, ConfigType};
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use log_config::CleanupPolicy;
 pub(crate) use log_config::LogConfig;
 pub(crate) use resource::ConfigChange;

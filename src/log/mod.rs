@@ -27,6 +27,8 @@
 mod append;
 mod compaction;
 mod error;
+#[cfg(fuzzing)]
+mod fuzz;
 mod leader_epoch;
 #[expect(clippy::module_inception, reason = "the noun is log")]
 mod log;
@@ -53,6 +55,8 @@ mod validate;
 pub(crate) use append::AppendOrigin;
 pub(crate) use compaction::{Compaction, CompactionLimits};
 pub(crate) use error::LogError;
+#[cfg(fuzzing)]
+pub(crate) use fuzz::log_ops;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;
 pub(crate) use producer_state::{ActiveProducer, ProducerStateError};

@@ -18,6 +18,8 @@ mod entry;
 mod error;
 mod manager;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use active::ActiveProducer;
