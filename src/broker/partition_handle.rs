@@ -297,14 +297,19 @@ impl PartitionHandle {
         wakes: &mut WakeList,
     ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
+        let mut is_limit_raised = false;
         self.change(wakes, |partition| {
             if let Some(account) = &self.account {
-                account.set_topic_limit(config.memory_max_bytes);
+                is_limit_raised = account.set_topic_limit(config.memory_max_bytes);
             }
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
-        })
+        })?;
+        if is_limit_raised {
+            self.on_freed(wakes);
+        }
+        Ok(())
     }
 
     /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.
