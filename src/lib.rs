@@ -58,6 +58,9 @@ pub mod fuzzing;
 mod log;
 pub mod manual;
 pub mod metrics;
+#[cfg(feature = "kafka-oracle")]
+#[doc(hidden)]
+pub mod oracle;
 mod partition;
 pub mod processing;
 pub mod record;

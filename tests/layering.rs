@@ -35,6 +35,7 @@ const MAY_IMPORT: &str = "
     processing  | types error metrics config record cluster client
     request_reply | types error metrics config record cluster client
     fuzzing     | log coordinator
+    oracle      | util types error record log cluster
     manual      |
 ";
 
