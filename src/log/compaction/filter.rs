@@ -192,7 +192,7 @@ impl Filter {
         }
         let index = &self.index;
         batch.filter(horizon, |number, record| {
-            !index.is_superseded(first + number as u32) && !(drops_tombstones && record.value().is_none())
+            !(index.is_superseded(first + number as u32) || drops_tombstones && record.value().is_none())
         })
     }
 
