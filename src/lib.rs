@@ -37,7 +37,7 @@
 //!
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `json` | yes | [`typed::Json`]: typed records as JSON |
+//! | `json` | yes | `typed::Json`: typed records as JSON |
 //! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
