@@ -10,6 +10,8 @@ mod cluster;
 mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/consumer_metrics.rs"]
+mod consumer_metrics;
 #[path = "it/group_admin.rs"]
 mod group_admin;
 #[path = "it/groups.rs"]
