@@ -41,6 +41,8 @@
 //! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
+//! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
+//! | `tracing` | no | events and spans at the seams |
 
 pub mod blocking;
 mod broker;
@@ -56,6 +58,9 @@ pub mod fuzzing;
 mod log;
 pub mod manual;
 pub mod metrics;
+#[cfg(feature = "kafka-oracle")]
+#[doc(hidden)]
+pub mod oracle;
 mod partition;
 pub mod processing;
 pub mod record;
@@ -81,9 +86,11 @@ pub use types::TopicPartition;
 pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
-        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
-        TopicListing,
+        ListedOffset, LogDirDescription, MemberDescription, MemberToRemove, NewPartitions, Node, OffsetSpec,
+        PartitionDescription, ProducerState, ReplicaInfo, TopicDescription, TopicListing,
     };
+    pub use crate::cluster::ElectionType;
+    pub use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType};
 }
 
 /// Reading records: what surrounds the [`Consumer`].

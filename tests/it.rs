@@ -2,6 +2,12 @@
 
 #[path = "it/admin.rs"]
 mod admin;
+#[path = "it/admin_configs.rs"]
+mod admin_configs;
+#[path = "it/admin_partitions.rs"]
+mod admin_partitions;
+#[path = "it/auto_create.rs"]
+mod auto_create;
 #[path = "it/blocking.rs"]
 mod blocking;
 #[path = "it/cluster.rs"]
@@ -12,6 +18,8 @@ mod compaction;
 mod consumer;
 #[path = "it/consumer_metrics.rs"]
 mod consumer_metrics;
+#[path = "it/determinism.rs"]
+mod determinism;
 #[path = "it/group_admin.rs"]
 mod group_admin;
 #[path = "it/groups.rs"]

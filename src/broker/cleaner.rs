@@ -17,7 +17,6 @@ use crate::types::TopicPartition;
 #[derive(Debug)]
 pub(crate) struct Cleaner {
     clock: Clock,
-    config: CleanerConfig,
     hash_seed: u64,
     state: Mutex<State>,
 }
@@ -42,14 +41,16 @@ impl Cleaner {
     /// Bytes of batches to one piece of work: about a millisecond's.
     const PIECE_BYTES: usize = 2 << 20;
 
-    pub(crate) fn new(clock: Clock, config: CleanerConfig, hash_seed: u64) -> Self {
+    /// `config` is what the broker is started with; later the image says.
+    pub(crate) fn new(clock: Clock, config: &CleanerConfig, hash_seed: u64) -> Self {
         let next_ms = clock.now_ms().saturating_add(config.backoff_ms());
-        Self { clock, config, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
+        Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
     }
 
     /// Does a piece of work if one is due. Returns when the next is: at once, as long as there is something to do.
     pub(crate) fn run_due(&self, replicas: &ReplicaManager, image: &MetadataImage) -> i64 {
-        if !self.config.enable {
+        let config = &image.config.cleaner;
+        if !config.enable {
             return i64::MAX;
         }
         let mut state = self.state.lock();
@@ -64,11 +65,16 @@ impl Cleaner {
         state.next_ms = match run {
             Some(run) => {
                 state.run = self.go_on(run);
-                now_ms.saturating_add(self.config.ms_for(Self::PIECE_BYTES))
+                now_ms.saturating_add(config.ms_for(Self::PIECE_BYTES))
             }
-            None => now_ms.saturating_add(self.config.backoff_ms()),
+            None => now_ms.saturating_add(config.backoff_ms()),
         };
         state.next_ms
+    }
+
+    /// Looks for work at once: `log.cleaner.*` has changed, and what was waited for counts no more.
+    pub(crate) fn reconfigured(&self) {
+        self.state.lock().next_ms = self.clock.now_ms();
     }
 
     /// Lets go of the log at hand.
@@ -90,7 +96,8 @@ impl Cleaner {
             Some((partition, need))
         });
         let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
-        let limits = CompactionLimits { dedupe_buffer_size: self.config.dedupe_buffer_size, hash_seed: self.hash_seed };
+        let dedupe_buffer_size = image.config.cleaner.dedupe_buffer_size;
+        let limits = CompactionLimits { dedupe_buffer_size, hash_seed: self.hash_seed };
         let compaction = partition.begin_compaction(limits).ok().flatten()?;
         Some(Run { partition, compaction, is_over: false })
     }
@@ -164,7 +171,7 @@ mod tests {
                 image.topics.insert(Arc::clone(&topic.name), Arc::new(topic));
             }
             replicas.apply(&MetadataImage::default(), &image, &mut WakeList::new()).unwrap();
-            let cleaner = Cleaner::new(clock, CleanerConfig::default(), 7);
+            let cleaner = Cleaner::new(clock, &CleanerConfig::default(), 7);
             Self { clock, replicas, image, cleaner }
         }
 

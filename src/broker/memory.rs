@@ -204,9 +204,11 @@ impl Account {
         &self.topic
     }
 
-    /// The topic's limit has been set or changed; `None` for no limit.
-    pub(crate) fn set_topic_limit(&self, limit: Option<u64>) {
-        self.topic.limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// The topic's limit has been set or changed; `None` for no limit. True if it was raised: tell [`Memory::on_freed`]
+    /// once the partition's lock is released.
+    pub(crate) fn set_topic_limit(&self, limit: Option<u64>) -> bool {
+        let limit = limit.unwrap_or(u64::MAX);
+        self.topic.limit.swap(limit, Ordering::AcqRel) < limit
     }
 
     /// Takes room for a batch. On an error, the budget that is full.
@@ -284,7 +286,7 @@ mod tests {
     fn reservations_never_pass_a_limit() {
         let memory = Memory::new(Some(100), MemoryPolicy::Block);
         let (a, b) = (account(&memory, 1), account(&memory, 2));
-        a.set_topic_limit(Some(60));
+        assert!(!a.set_topic_limit(Some(60)));
         a.reserve(60).unwrap();
         assert!(Arc::ptr_eq(&a.reserve(1).unwrap_err(), a.topic()));
         b.reserve(40).unwrap();
@@ -307,16 +309,16 @@ mod tests {
         }
         assert_eq!(a.topic().used(), 0, "nothing is counted without a limit");
         for account in [&a, &b] {
-            account.set_topic_limit(Some(1_500));
+            assert!(!account.set_topic_limit(Some(1_500)));
             assert!(!account.settle(1_000));
         }
         assert_eq!(a.topic().used(), 2_000);
         assert!(a.reserve(1).is_err());
         // Without it nothing is counted any more, and the next limit makes up for it.
-        a.set_topic_limit(None);
+        assert!(a.set_topic_limit(None));
         a.reserve(9_000).unwrap();
         assert!(!a.settle(10_000));
-        a.set_topic_limit(Some(20_000));
+        assert!(!a.set_topic_limit(Some(20_000)));
         assert!(!a.settle(10_000));
         assert_eq!(a.topic().used(), 11_000);
         assert!(a.settle(0) && b.settle(0));

@@ -28,6 +28,8 @@ pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager, TopicC
 pub(crate) use traffic::{Traffic, TrafficCounts};
 pub(crate) use waiters::{FetchWaiter, Waiters};
 
+pub(crate) use crate::log::ActiveProducer;
+
 use crate::types::BrokerId;
 
 /// One broker: the replicas that live on it, what compacts them, and the groups that it coordinates.

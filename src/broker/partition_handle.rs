@@ -9,7 +9,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::{AppendOrigin, Compaction, CompactionLimits};
+use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
 use crate::partition::{Partition, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -211,6 +211,16 @@ impl PartitionHandle {
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
     }
 
+    /// What the leader remembers of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, Error> {
+        self.lock()?.active_producers().map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Bytes of the log, batch headers included.
+    pub(crate) fn size_in_bytes(&self) -> Result<u64, Error> {
+        Ok(self.lock()?.size_in_bytes())
+    }
+
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
     pub(crate) fn delete_records(&self, before_offset: Offset) -> Result<Offset, Error> {
         let now_ms = self.clock.now_ms();
@@ -287,14 +297,19 @@ impl PartitionHandle {
         wakes: &mut WakeList,
     ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
+        let mut is_limit_raised = false;
         self.change(wakes, |partition| {
             if let Some(account) = &self.account {
-                account.set_topic_limit(config.memory_max_bytes);
+                is_limit_raised = account.set_topic_limit(config.memory_max_bytes);
             }
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
-        })
+        })?;
+        if is_limit_raised {
+            self.on_freed(wakes);
+        }
+        Ok(())
     }
 
     /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.

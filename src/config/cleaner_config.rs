@@ -19,6 +19,9 @@ pub(crate) struct CleanerConfig {
     max_bytes_per_second: f64,
 }
 
+/// The one float is a rate that was checked to be a number above 0.
+impl Eq for CleanerConfig {}
+
 impl Default for CleanerConfig {
     fn default() -> Self {
         Self { enable: true, dedupe_buffer_size: 128 << 20, backoff_ms: 15_000, max_bytes_per_second: f64::MAX }

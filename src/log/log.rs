@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::LogConfig;
 use crate::log::LogError;
 use crate::log::leader_epoch::LeaderEpochCache;
-use crate::log::producer_state::ProducerStateManager;
+use crate::log::producer_state::{ActiveProducer, ProducerStateManager};
 use crate::log::segment::{Indexes, Segment};
 use crate::log::store::{MemoryStore, SegmentStore};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
@@ -130,6 +130,11 @@ impl<S: SegmentStore> Log<S> {
     /// Bytes of all segments.
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.size_in_bytes
+    }
+
+    /// What is remembered of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.producers.active()
     }
 
     /// How many segments there are: at least one.

@@ -1,9 +1,11 @@
 //! Small tools without domain logic, below everything else.
 
 pub(crate) mod block_pool;
+pub(crate) mod chunk_map;
 pub(crate) mod coarse_time;
 pub(crate) mod codec;
 pub(crate) mod murmur2;
+pub(crate) mod prefetch;
 pub(crate) mod race;
 pub(crate) mod sync;
 pub(crate) mod trace;

@@ -28,6 +28,8 @@ use crate::apache_groups::Members;
 use crate::op::{Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
 use crate::wire::{Wire, text};
 
+const UNKNOWN_TOPIC_OR_PARTITION: &str = "3";
+
 /// Records sent one right after the other share a batch within this time.
 const TOGETHER_MS: &str = "30";
 
@@ -57,7 +59,11 @@ impl ProducerContext for Acknowledgements {
     fn delivery(&self, result: &DeliveryResult<'_>, index: Self::DeliveryOpaque) {
         let outcome = match result {
             Ok(message) => Ok((message.partition(), message.offset())),
-            Err((error, _)) => Err(code(error)),
+            // A topic is looked for by its client first.
+            Err((error, _)) => Err(match code(error) {
+                code if code == UNKNOWN_TOPIC_OR_PARTITION => "no such partition".to_owned(),
+                code => code,
+            }),
         };
         self.0.lock().unwrap().push((*index, outcome));
     }
@@ -67,7 +73,6 @@ impl ProducerContext for Acknowledgements {
 pub(crate) fn code(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic) => "no such partition".to_owned(),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => "no such partition".to_owned(),
         Some(code) => (code as i32).to_string(),
         None => error.to_string(),
     }

@@ -15,8 +15,11 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::apache::{Apache, PATIENCE, code, read_to_end, seen_record};
-use crate::op::{Facts, GroupOp, GroupView, MemberView, Name, Partitions, Reset};
+use crate::op::{Facts, GroupOp, GroupView, MemberView, Name, Partitions, Reset, finish_consume, reader};
 use crate::wire::text;
+
+/// A rebalance of librdkafka's consumers takes a second at most.
+const SETTLING: Duration = Duration::from_secs(12);
 
 /// What the coordinator says while it comes up: COORDINATOR_LOAD_IN_PROGRESS, _NOT_AVAILABLE, NOT_COORDINATOR.
 const NOT_YET: [i16; 3] = [14, 15, 16];
@@ -28,6 +31,9 @@ pub(crate) struct Members {
     ghosts: BTreeSet<usize>,
     topics: BTreeMap<usize, Vec<String>>,
     generation: i32,
+    /// Who had what when the group was last settled.
+    before: BTreeMap<String, Partitions>,
+    is_sticky: bool,
 }
 
 struct Member {
@@ -123,7 +129,7 @@ impl Apache {
                 drop(known);
                 self.settle(&id, members)
             }
-            GroupOp::Consume => self.consume(&id, members),
+            GroupOp::Consume => self.consume(members),
             GroupOp::Commit { member, topic, partition, offset, note } => {
                 let offsets = offset_list(&self.name(topic), *partition, *offset, note);
                 let Some(known) = members.active.get(member) else { return Facts::default() };
@@ -244,7 +250,7 @@ impl Apache {
             let count = self.metadata(&topic).partitions.len() as i32;
             everything.extend((0..count).map(|partition| (topic.clone(), partition)));
         }
-        while begin.elapsed() < PATIENCE {
+        while begin.elapsed() < SETTLING {
             for member in members.active.values() {
                 match member.consumer.poll(Duration::from_millis(1)) {
                     Some(Ok(_)) => panic!("a record of a paused partition"),
@@ -270,10 +276,15 @@ impl Apache {
                 }
             }
             let someone = members.active.keys().next().map(|index| format!("m{index}"));
+            let (moved, after, is_sticky) = (view.moved(&members.before), view.assignments(), view.is_sticky());
             let mut facts = view.facts();
+            facts.add("moved", moved);
+            members.before = after;
+            members.is_sticky = is_sticky;
             if let Some(client) = someone {
-                members.generation = self.generation(id, &client, members.generation);
-                facts.add("generation", members.generation);
+                let last = std::mem::replace(&mut members.generation, 0);
+                members.generation = self.generation(id, &client, last);
+                facts.add("generations", members.generation - last);
             }
             return facts;
         }
@@ -306,8 +317,7 @@ impl Apache {
         -1
     }
 
-    fn consume(&mut self, id: &str, members: &mut Members) -> Facts {
-        let _ = id;
+    fn consume(&mut self, members: &mut Members) -> Facts {
         let mut facts = Facts::default();
         let begin = Instant::now();
         let mut commits = Vec::new();
@@ -345,7 +355,7 @@ impl Apache {
             }
             for ((topic, partition), records) in records {
                 for (name, value) in records {
-                    facts.add(format!("m{index} {topic}-{partition} {name}"), value);
+                    facts.add(format!("{} {topic}-{partition} {name}", reader(members.is_sticky, *index)), value);
                 }
             }
             if !next.is_empty() {
@@ -356,17 +366,13 @@ impl Apache {
                 commits.push((*index, offsets, next));
             }
         }
-        // The facts of each member stand together, as on the other side.
-        let mut ordered = Facts::default();
-        for (index, member) in &mut members.active {
-            let mine = format!("m{index} ");
-            ordered.0.extend(facts.0.iter().filter(|(name, _)| name.starts_with(&mine)).cloned());
-            if let Some((_, offsets, next)) = commits.iter().find(|(of, _, _)| of == index) {
-                ordered.add(format!("m{index} commit"), done(&member.consumer.commit(offsets, CommitMode::Sync)));
-                member.starts.extend(next.clone());
-            }
+        let mut committed = Vec::new();
+        for (index, offsets, next) in commits {
+            let Some(member) = members.active.get_mut(&index) else { continue };
+            committed.push(done(&member.consumer.commit(&offsets, CommitMode::Sync)));
+            member.starts.extend(next);
         }
-        ordered
+        finish_consume(facts, committed)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn group_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
     }
     // Who is in which group, and how that group assigns.
     let assignors = ["range", "roundrobin", "cooperative-sticky"];
-    let mut groups = ["g", "h"].map(|name| (name, world.pick(&assignors), BTreeMap::<usize, bool>::new()));
+    let mut groups = ["g", "h"].map(|name| (name, world.pick(&assignors), Roster::default()));
     while ops.len() < length + 6 {
         if world.rng.u8(0..8) == 0 {
             ops.push(world.produce_plainly());
@@ -70,6 +70,15 @@ pub(crate) fn group_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
     ops
 }
 
+/// Who is in a group.
+#[derive(Default)]
+struct Roster {
+    /// Static members with the topics that they subscribe to.
+    members: BTreeMap<usize, Option<Vec<Name>>>,
+    /// A static member that has closed, and is still a member.
+    away: Option<(usize, Vec<Name>)>,
+}
+
 impl World {
     fn produce_plainly(&mut self) -> Op {
         let settings = Settings { acks: "all", idempotent: false, codec: "none", together: true };
@@ -82,37 +91,50 @@ impl World {
         Op::Produce { settings, topic, records }
     }
 
-    fn some_topics(&mut self) -> Vec<Name> {
+    /// Which partition a sticky assignor leaves where is only laid down for members with equal subscriptions.
+    fn topics_for(&mut self, assignor: &str) -> Vec<Name> {
         let all: Vec<_> = self.topics.iter().map(|(name, _, _)| name.clone()).collect();
+        if assignor == "cooperative-sticky" {
+            return all;
+        }
         let some: Vec<_> = all.into_iter().filter(|_| self.rng.u8(0..3) > 0).collect();
         if some.is_empty() { vec![self.topics[0].0.clone()] } else { some }
     }
 
-    fn group_op(&mut self, assignor: &'static str, members: &mut BTreeMap<usize, bool>) -> GroupOp {
-        let present: Vec<_> = members.keys().copied().collect();
+    fn group_op(&mut self, assignor: &'static str, roster: &mut Roster) -> GroupOp {
+        let present: Vec<_> = roster.members.keys().copied().collect();
         let (topic, partition, end) = self.some_partition();
         let offset = self.rng.i64(0..=end + 1);
         let note = self.pick(&["", "", "a note", &"n".repeat(4096), &"n".repeat(4097)]).to_owned();
         match self.rng.u8(0..24) {
+            // Until its session ends a rebalance would wait for it, so nobody else comes or goes.
+            0..11 if roster.away.is_some() => {
+                let (member, topics) = roster.away.take().unwrap_or_default();
+                roster.members.insert(member, Some(topics.clone()));
+                GroupOp::Join { member, assignor, topics, instance: true }
+            }
             0..7 if present.len() < 3 => {
                 let member = (0..).find(|member| !present.contains(member)).unwrap_or(0);
-                let instance = self.rng.u8(0..4) == 0;
-                members.insert(member, instance);
-                GroupOp::Join { member, assignor, topics: self.some_topics(), instance }
+                let (instance, topics) = (self.rng.u8(0..4) == 0, self.topics_for(assignor));
+                roster.members.insert(member, instance.then(|| topics.clone()));
+                GroupOp::Join { member, assignor, topics, instance }
             }
             0..9 if !present.is_empty() => {
                 let member = self.pick(&present);
-                // A static member that has left is in the group, but nobody can be asked to join in its place.
-                if !members[&member] {
-                    members.remove(&member);
+                if let Some(Some(topics)) = roster.members.remove(&member) {
+                    roster.away = Some((member, topics));
                 }
                 GroupOp::Leave { member }
             }
             9..11 if !present.is_empty() => {
-                GroupOp::Subscribe { member: self.pick(&present), topics: self.some_topics() }
+                let (member, topics) = (self.pick(&present), self.topics_for(assignor));
+                if let Some(Some(of_static)) = roster.members.get_mut(&member) {
+                    of_static.clone_from(&topics);
+                }
+                GroupOp::Subscribe { member, topics }
             }
             11..15 => GroupOp::Consume,
-            15..17 if !present.is_empty() => {
+            15..17 if !present.is_empty() && assignor != "cooperative-sticky" => {
                 GroupOp::Commit { member: self.pick(&present), topic, partition, offset, note }
             }
             17 => GroupOp::CommitOutside { topic, partition, offset, note },

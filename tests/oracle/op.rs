@@ -155,6 +155,12 @@ impl Facts {
         Self(vec![(name.to_owned(), value.to_string())])
     }
 
+    /// The same in any run: without the prefix of names.
+    pub(crate) fn without(self, prefix: &str) -> Self {
+        let strip = |text: String| if text.contains(prefix) { text.replace(prefix, "") } else { text };
+        Self(self.0.into_iter().map(|(name, value)| (strip(name), strip(value))).collect())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
@@ -193,7 +199,24 @@ pub(crate) fn partition_of(partition: &brokerless::TopicPartition) -> (String, i
 }
 
 impl GroupView {
+    /// Whether clients may differ in who gets which partition: `cooperative-sticky` only says how many, and that no more
+    /// of them move than must.
+    pub(crate) fn is_sticky(&self) -> bool {
+        self.protocol.ends_with("sticky")
+    }
+
+    /// How many partitions went from one member to another that were both there before.
+    pub(crate) fn moved(&self, before: &BTreeMap<String, Partitions>) -> usize {
+        let lost = |member: &MemberView| before.get(&member.client).map_or(0, |had| (had - &member.assignment).len());
+        self.members.iter().map(lost).sum()
+    }
+
+    pub(crate) fn assignments(&self) -> BTreeMap<String, Partitions> {
+        self.members.iter().map(|member| (member.client.clone(), member.assignment.clone())).collect()
+    }
+
     pub(crate) fn facts(mut self) -> Facts {
+        let is_sticky = self.is_sticky();
         self.members.sort_by(|one, two| one.client.cmp(&two.client));
         let mut facts = Facts::one("describe", 0);
         facts.add("state", self.state);
@@ -201,7 +224,8 @@ impl GroupView {
         facts.add("protocol", self.protocol);
         for member in self.members {
             let MemberView { client, instance, topics, assignment } = member;
-            facts.add(client, format!("{instance:?} subscribes to {topics:?}, has {assignment:?}"));
+            let has = if is_sticky { assignment.len().to_string() } else { format!("{assignment:?}") };
+            facts.add(client, format!("{instance:?} subscribes to {topics:?}, has {has}"));
         }
         facts
     }
@@ -228,6 +252,19 @@ impl GroupView {
             && all.len() == everything.len()
             && all.into_iter().all(|partition| everything.contains(partition))
     }
+}
+
+/// Who read a record: with a sticky assignor that may be anybody.
+pub(crate) fn reader(is_sticky: bool, member: usize) -> String {
+    if is_sticky { "somebody".to_owned() } else { format!("m{member}") }
+}
+
+/// What members read, in an order that does not depend on who read it, and what came of their commits.
+pub(crate) fn finish_consume(mut facts: Facts, committed: Vec<String>) -> Facts {
+    facts.0.sort();
+    let errors = committed.into_iter().filter(|code| code != "0").collect::<Vec<_>>();
+    facts.add("commits", format!("{errors:?}"));
+    facts
 }
 
 /// A record as its readers see it.

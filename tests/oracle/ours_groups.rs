@@ -10,11 +10,11 @@ use brokerless::{
 };
 use futures::future::join_all;
 
-use crate::op::{Facts, GroupOp, GroupView, MemberView, Name, partition_of};
+use crate::op::{Facts, GroupOp, GroupView, MemberView, Name, Partitions, finish_consume, partition_of, reader};
 use crate::ours::{code, done, read_to_end, reset_of, seen_record};
 
 const POLL: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 #[derive(Default)]
 pub(crate) struct Members {
@@ -22,6 +22,10 @@ pub(crate) struct Members {
     /// Static members that closed and did not leave.
     ghosts: BTreeSet<usize>,
     topics: BTreeMap<usize, Vec<String>>,
+    generation: i32,
+    /// Who had what when the group was last settled.
+    before: BTreeMap<String, Partitions>,
+    is_sticky: bool,
 }
 
 pub(crate) struct Group<'a> {
@@ -187,9 +191,16 @@ impl Group<'_> {
                     (format!("m{index}"), consumer.assignment().iter().map(partition_of).collect())
                 });
                 if view.has_settled(own.collect(), &self.members.ghosts, &expected) {
+                    let (moved, after, is_sticky) =
+                        (view.moved(&self.members.before), view.assignments(), view.is_sticky());
                     let mut facts = view.facts();
+                    facts.add("moved", moved);
+                    self.members.before = after;
+                    self.members.is_sticky = is_sticky;
                     if let Some(member) = self.members.active.values().next() {
-                        facts.add("generation", member.group_metadata().unwrap().generation_id());
+                        let generation = member.group_metadata().unwrap().generation_id();
+                        facts.add("generations", generation - self.members.generation);
+                        self.members.generation = generation;
                     }
                     return facts;
                 }
@@ -203,6 +214,8 @@ impl Group<'_> {
 
     async fn consume(&mut self) -> Facts {
         let mut facts = Facts::default();
+        let mut committed = Vec::new();
+        let is_sticky = self.members.is_sticky;
         let begin = Instant::now();
         let mut records: BTreeMap<(usize, String, i32), Vec<OwnedConsumerRecord>> = BTreeMap::new();
         for (index, member) in &mut self.members.active {
@@ -230,15 +243,15 @@ impl Group<'_> {
             for ((_, topic, partition), records) in records.iter().filter(|((of, _, _), _)| of == index) {
                 for record in records {
                     let (name, value) = seen_record(record);
-                    facts.add(format!("m{index} {topic}-{partition} {name}"), value);
+                    facts.add(format!("{} {topic}-{partition} {name}", reader(is_sticky, *index)), value);
                 }
                 let next = records.last().unwrap().offset() + 1;
                 offsets.push((TopicPartition::new(&**topic, *partition), OffsetAndMetadata::new(next)));
             }
             if !offsets.is_empty() {
-                facts.add(format!("m{index} commit"), done(&member.commit_offsets(offsets).await));
+                committed.push(done(&member.commit_offsets(offsets).await));
             }
         }
-        facts
+        finish_consume(facts, committed)
     }
 }

@@ -56,6 +56,7 @@ pub struct ConsumerConfig {
     pub(super) retry_backoff: Duration,
     pub(super) retry_backoff_max: Duration,
     pub(super) exclude_internal_topics: bool,
+    pub(super) allow_auto_create_topics: bool,
     pub(super) interceptors: Interceptors,
 }
 
@@ -85,6 +86,7 @@ impl Default for ConsumerConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_millis(1000),
             exclude_internal_topics: true,
+            allow_auto_create_topics: true,
             interceptors: Interceptors::default(),
         }
     }
@@ -231,6 +233,14 @@ impl ConsumerConfig {
     /// `exclude.internal.topics`: whether a pattern passes over Kafka's internal topics. Default: true.
     pub fn exclude_internal_topics(mut self, exclude: bool) -> Self {
         self.exclude_internal_topics = exclude;
+        self
+    }
+
+    /// `allow.auto.create.topics`: whether the broker may create topics that are subscribed to by name, assigned, or asked
+    /// about, and do not exist. It does so only if its `auto.create.topics.enable` is on, which is not the default here.
+    /// Default: true.
+    pub fn allow_auto_create_topics(mut self, allow: bool) -> Self {
+        self.allow_auto_create_topics = allow;
         self
     }
 

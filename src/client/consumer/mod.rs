@@ -22,6 +22,7 @@
 
 mod answer;
 mod assignor;
+mod auto_create;
 mod commit;
 mod config;
 #[expect(clippy::module_inception, reason = "the noun is consumer")]

@@ -20,6 +20,7 @@ impl Consumer {
     pub async fn position(&mut self, topic_partition: impl Into<TopicPartition>) -> Result<Offset> {
         let topic_partition = topic_partition.into();
         let deadline = self.now() + self.config.default_api_timeout;
+        self.create_missing_topic(topic_partition.topic())?;
         loop {
             let version = self.cluster.metadata_version();
             if let Some(position) = self.subscriptions.assigned(&topic_partition)?.known_position() {
@@ -159,6 +160,7 @@ impl Consumer {
     /// # Errors
     /// `UNKNOWN_TOPIC_OR_PARTITION` if there is no such topic.
     pub async fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>> {
+        self.create_missing_topic(topic)?;
         let image = self.cluster.image();
         let Some(topic_image) = image.topic(topic) else {
             return Err(Error::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {topic}")));

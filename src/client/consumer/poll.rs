@@ -206,6 +206,7 @@ impl Consumer {
         }
         self.cluster.check_open()?;
         self.signal.take(Signal::GROUP);
+        self.create_missing_topics()?;
         let version = self.cluster.metadata_version();
         if self.metadata_version != version {
             self.metadata_version = version;

@@ -114,6 +114,7 @@ impl Consumer {
     /// The leader of a partition, waiting for an election as long as calls may wait.
     pub(super) async fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>> {
         let deadline = self.now() + self.config.default_api_timeout;
+        self.create_missing_topic(topic_partition.topic())?;
         loop {
             let version = self.cluster.metadata_version();
             match self.cluster.leader(topic_partition) {

@@ -92,6 +92,17 @@ impl SubscriptionState {
         }
     }
 
+    /// The topics that were named: subscribed to, but not by a pattern, or with partitions assigned by hand.
+    pub(super) fn wanted_topics(&self) -> impl Iterator<Item = &str> {
+        let subscribed = match &self.kind {
+            Kind::Topics(topics) => Some(topics.iter().map(String::as_str)),
+            Kind::None | Kind::Manual | Kind::Pattern { .. } => None,
+        };
+        let by_hand =
+            matches!(self.kind, Kind::Manual).then(|| self.partitions.iter().map(|it| it.topic_partition.topic()));
+        subscribed.into_iter().flatten().chain(by_hand.into_iter().flatten())
+    }
+
     /// Looks for topics that match the pattern.
     pub(super) fn match_topics(&mut self, image: &MetadataImage, exclude_internal: bool) {
         if let Kind::Pattern { pattern, topics } = &mut self.kind {

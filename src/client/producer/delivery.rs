@@ -68,7 +68,7 @@ impl Delivery {
     }
 
     /// The delivery of a record that was just put into the batch of this cell.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(cell: &Arc<BatchCell>, index: u32) -> Self {
         let spare = SPARE.try_with(|place| {
             let spare = place.take()?;

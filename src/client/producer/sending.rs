@@ -33,7 +33,7 @@ enum State<'p, 'a> {
 }
 
 impl<'p, 'a: 'p> Sending<'p, 'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, callback: Option<Callback>) -> Self {
         Self { producer, state: State::Unsent(record, callback), sent: false }
     }
@@ -78,7 +78,7 @@ const RESOLVED: &str = "a future is not polled after it has resolved";
 impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
     type Output = Result<Delivery, SendError<'a>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let State::Unsent(record, None) = &this.state

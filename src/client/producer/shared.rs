@@ -14,7 +14,7 @@ use crate::client::producer::memory::{BufferMemory, Grant};
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
 use crate::client::producer::{Partitioning, ProducerRecord};
-use crate::cluster::{Cluster, validate_topic_name};
+use crate::cluster::{Cluster, MetadataImage, validate_topic_name};
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
@@ -90,7 +90,7 @@ impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
         let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
         Self {
-            topics: Topics::new(settings.adaptive_partitioning),
+            topics: Topics::new(settings.adaptive_partitioning, cluster.next_seed()),
             memory: BufferMemory::new(settings.buffer_memory),
             identity: ProducerIdentity::default(),
             driver,
@@ -107,7 +107,7 @@ impl Shared {
 
     /// Puts a record into an open batch that has room for it, with the default partitioner and a linger: what nearly every
     /// send comes to, and little code, so that it can be inlined. `None`, and nothing has happened, for anything else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
         // Before the lock: behind an atomic operation the processor would wait for the counter.
         let ticks = coarse_time::ticks();
@@ -177,7 +177,7 @@ impl Shared {
     }
 
     /// `None` if there is no open batch, or no room in it.
-    #[inline]
+    #[inline(always)]
     fn append_to_open(
         cluster: &Cluster,
         state: &mut SlotState,
@@ -262,6 +262,10 @@ impl Shared {
             None => 0,
         };
         if !(0..partitions).contains(&partition) {
+            if partitions <= 0 {
+                // It was deleted. If the broker creates it again, there is newer metadata than that.
+                drop(self.image_with(record.topic));
+            }
             return Err(missing_partition(record.topic, partition, partitions, version));
         }
         Ok(topic.slot(partition))
@@ -300,7 +304,7 @@ impl Shared {
     /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
     #[cold]
     fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
-        let image = self.cluster.image();
+        let image = self.image_with(name);
         if let Some(topic) = image.topic(name) {
             self.topics.add(topic);
             if let Some(topic) = self.topics.find(name, &self.cluster) {
@@ -312,11 +316,20 @@ impl Shared {
 
     /// How many partitions an existing topic has.
     pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Box<Blocked>> {
-        let image = self.cluster.image();
+        let image = self.image_with(topic);
         match image.topic(topic) {
             Some(topic) => Ok(topic.partitions.len() as i32),
             None => Err(missing_topic(topic, image.offset)),
         }
+    }
+
+    /// The metadata, with this topic in it if the broker creates topics that are missing.
+    fn image_with(&self, topic: &str) -> Arc<MetadataImage> {
+        if self.cluster.auto_creates_topics() {
+            // Why it is not there, if it is not, is said by whoever looks for it.
+            drop(self.cluster.maybe_auto_create_topic(topic));
+        }
+        self.cluster.image()
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Box<Blocked>> {

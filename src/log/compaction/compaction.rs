@@ -93,6 +93,12 @@ impl<S: SegmentStore> Compaction<S> {
         Ok(true)
     }
 
+    /// How far the log is clean once the run has taken effect.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn end(&self) -> Offset {
+        self.filter.end
+    }
+
     /// The segments that the new ones replace.
     pub(super) fn rewritten(&self) -> &[Source<S::Segment>] {
         &self.sources[..self.sources.partition_point(|source| source.base_offset < self.filter.end)]

@@ -35,6 +35,8 @@
 mod compaction;
 mod filter;
 mod key_index;
+#[cfg(test)]
+mod model_tests;
 mod plan;
 mod swap;
 #[cfg(test)]

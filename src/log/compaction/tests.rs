@@ -550,6 +550,24 @@ fn behind_a_full_index_transactions_stay_as_they_are() {
     assert_eq!(log.contents(), ["3 !", "4 a=2"]);
 }
 
+/// A run that began behind a transaction that had been aborted took the producer's next one for aborted, too: the marker
+/// that ended the first lay in front of the dirty section, where the run did not look. Transactions that end before the
+/// first batch that is looked at count no more.
+#[test]
+fn what_was_aborted_before_the_dirty_section_says_nothing_of_what_comes_after() {
+    let mut log = log();
+    let write = |log: &mut Log, pairs: &[(&str, &str)], control| {
+        log.append_as_leader(in_transaction(1, pairs), EPOCH, AppendOrigin::Coordinator, NOW_MS).unwrap();
+        end_transaction(log, 1, control);
+    };
+    write(&mut log, &[("a", "no")], ControlRecord::Abort); // 0, 1
+    log.cut_and_compact();
+    write(&mut log, &[("a", "1"), ("b", "1")], ControlRecord::Commit); // 2, 3, 4
+    log.put(&[("a", "2")]); // 5
+    log.cut_and_compact();
+    assert_eq!(log.contents(), ["1 !", "3 b=1", "4 !", "5 a=2"]);
+}
+
 #[test]
 fn a_truncation_in_between_undoes_the_run() {
     let mut log = log();
