@@ -16,6 +16,8 @@ mod cluster;
 mod compaction;
 #[path = "it/consumer.rs"]
 mod consumer;
+#[path = "it/consumer_metrics.rs"]
+mod consumer_metrics;
 #[path = "it/determinism.rs"]
 mod determinism;
 #[path = "it/group_admin.rs"]

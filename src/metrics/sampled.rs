@@ -15,6 +15,40 @@ impl Default for MetricConfig {
     }
 }
 
+/// Values that were put by, to go into a window together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tally {
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
+}
+
+impl Tally {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1;
+        self.sum += value;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn sum(&self) -> f64 {
+        self.sum
+    }
+}
+
 /// Values in a ring of windows.
 ///
 /// A window begins with the first value behind the one before, so there may be time between two. A window counts until
@@ -51,14 +85,21 @@ impl Sampled {
     }
 
     pub(super) fn record(&mut self, value: f64, now_ms: i64) {
-        self.total += value;
-        self.count += 1;
+        self.record_tally(Tally { count: 1, sum: value, min: value, max: value }, now_ms);
+    }
+
+    pub(super) fn record_tally(&mut self, tally: Tally, now_ms: i64) {
+        if tally.count == 0 {
+            return;
+        }
+        self.total += tally.sum;
+        self.count += tally.count;
         let sample = self.current_at(now_ms);
         sample.last_ms = now_ms;
-        sample.count += 1;
-        sample.sum += value;
-        sample.min = sample.min.min(value);
-        sample.max = sample.max.max(value);
+        sample.count += tally.count;
+        sample.sum += tally.sum;
+        sample.min = sample.min.min(tally.min);
+        sample.max = sample.max.max(tally.max);
     }
 
     /// The sample that takes a value of this time.

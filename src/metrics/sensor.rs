@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::metrics::sampled::{MetricConfig, Sampled};
+use crate::metrics::sampled::{MetricConfig, Sampled, Tally};
 use crate::metrics::scope::{Scope, Source};
 use crate::metrics::snapshot::MetricKind;
 
@@ -28,6 +28,11 @@ impl Sensor {
     /// Records one value, such as a batch's size or how long a request took.
     pub(crate) fn record(&self, value: f64, now_ms: i64) {
         self.0.lock().record(value, now_ms);
+    }
+
+    /// Records values that were put by, as of now.
+    pub(crate) fn record_tally(&self, tally: Tally, now_ms: i64) {
+        self.0.lock().record_tally(tally, now_ms);
     }
 
     pub(super) fn measure(&self, stat: Stat, now_ms: i64) -> f64 {

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::client::consumer::metrics::FetchMetrics;
 use crate::client::consumer::partition_state::{Current, PartitionState, Phase, Reset};
 use crate::client::consumer::records::{BatchInfo, FetchedBatch};
 use crate::client::consumer::subscription_state::SubscriptionState;
 use crate::client::consumer::{AutoOffsetReset, ConsumerConfig, ConsumerRecords};
-use crate::cluster::Clock;
+use crate::cluster::{Clock, Cluster};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{RecordBatch, RecordError};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
@@ -48,12 +49,14 @@ pub(super) struct Fetcher {
     held_until: Option<Instant>,
     /// Bytes read and held back.
     held_bytes: usize,
+    metrics: FetchMetrics,
 }
 
 impl Fetcher {
-    pub(super) fn new(config: &ConsumerConfig, clock: Clock) -> Self {
+    pub(super) fn new(cluster: &Cluster, config: &ConsumerConfig) -> Self {
         Self {
-            clock,
+            clock: *cluster.clock(),
+            metrics: FetchMetrics::new(cluster, config),
             isolation: config.isolation_level,
             max_poll_records: config.max_poll_records,
             min_bytes: config.fetch_min_bytes,
@@ -69,6 +72,10 @@ impl Fetcher {
             held_until: None,
             held_bytes: 0,
         }
+    }
+
+    pub(super) fn metrics(&self) -> &FetchMetrics {
+        &self.metrics
     }
 
     pub(super) fn isolation(&self) -> IsolationLevel {
@@ -103,6 +110,9 @@ impl Fetcher {
             }
         }
         self.expected_batches = records.batches_count();
+        if !records.is_empty() {
+            self.metrics.consumed(records.len());
+        }
         Ok(records)
     }
 
@@ -131,6 +141,7 @@ impl Fetcher {
         self.next = 0;
         self.queue.clear();
         self.held_bytes = 0;
+        self.metrics.assigned(subscriptions.partitions_mut());
         for (index, state) in subscriptions.partitions_mut().iter_mut().enumerate() {
             state.queued = state.has_buffered();
             if state.queued {
@@ -149,6 +160,7 @@ impl Fetcher {
         let mut budget = self.max_bytes.saturating_sub(self.held_bytes);
         let mut out_of_range: Vec<(TopicPartition, Offset)> = Vec::new();
         let mut failure = None;
+        let (mut bytes_read, mut records_read) = (0, 0);
         let first = self.next;
         self.next = if first + 1 >= count { 0 } else { first + 1 };
         for step in 0..count {
@@ -167,6 +179,12 @@ impl Fetcher {
                 Ok(bytes) => {
                     budget = budget.saturating_sub(bytes);
                     self.held_bytes += bytes;
+                    bytes_read += bytes;
+                    records_read +=
+                        self.scratch.iter().map(|batch| batch.header().records_count()).sum::<i32>() as usize;
+                    if let Some(metrics) = &state.metrics {
+                        metrics.fetched(bytes);
+                    }
                     state.buffered.extend(self.scratch.drain(..));
                     if !state.queued {
                         state.queued = true;
@@ -187,6 +205,9 @@ impl Fetcher {
             subscriptions.unsettled |= state.phase != Phase::Fetching;
         }
         self.scratch.clear();
+        if bytes_read > 0 {
+            self.metrics.fetched(bytes_read, records_read);
+        }
         self.hold_or_release();
         match (failure, out_of_range.first()) {
             (Some(error), _) => Err(error),
@@ -220,7 +241,11 @@ impl Fetcher {
                 self.queue.push_back(index);
                 continue;
             }
+            let before = records.len();
             let drained = drain_partition(state, records, self.max_poll_records);
+            if let Some(metrics) = &state.metrics {
+                metrics.consumed(records.len() - before, state.position);
+            }
             if state.has_buffered() {
                 self.queue.push_front(index);
             } else {

@@ -7,6 +7,7 @@
 //! | `fetcher` | the read path: logs to buffers to records |
 //! | `records`, `record` | what a poll returns |
 //! | `interceptor` | who may change that |
+//! | `metrics` | what is counted |
 //! | `subscription_state`, `partition_state` | what is wanted and given; where each partition stands |
 //! | `positions`, `seek`, `offsets` | placing positions, moving them, asking about offsets |
 //! | `commit` | commits, sync, async and automatic |
@@ -30,6 +31,7 @@ mod fetcher;
 mod interceptor;
 mod listener;
 mod membership;
+mod metrics;
 mod offsets;
 mod partition_state;
 mod poll;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::consumer::AutoOffsetReset;
+use crate::client::consumer::metrics::PartitionMetrics;
 use crate::client::consumer::records::BatchInfo;
 use crate::cluster::PartitionHandle;
 use crate::record::{RecordBatch, Records};
@@ -34,6 +35,8 @@ pub(super) struct PartitionState {
     pub(super) buffered: VecDeque<RecordBatch>,
     /// Whether the fetcher has it in line to be drained.
     pub(super) queued: bool,
+    /// Once the fetcher has seen the assignment.
+    pub(super) metrics: Option<Arc<PartitionMetrics>>,
 }
 
 /// Whether the position can be used.
@@ -93,6 +96,7 @@ impl PartitionState {
             current: None,
             buffered: VecDeque::new(),
             queued: false,
+            metrics: None,
         }
     }
 
@@ -111,6 +115,7 @@ impl PartitionState {
         self.phase = Phase::Fetching;
         (self.position, self.leader_epoch) = (position, leader_epoch);
         self.drop_buffers();
+        self.show_position();
     }
 
     /// Has the position placed before the next read.
@@ -118,6 +123,13 @@ impl PartitionState {
         self.phase = Phase::AwaitingReset(reset);
         self.leader_epoch = None;
         self.drop_buffers();
+        self.show_position();
+    }
+
+    fn show_position(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.set_position(self.known_position());
+        }
     }
 
     fn drop_buffers(&mut self) {

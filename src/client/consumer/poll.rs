@@ -100,7 +100,7 @@ impl Consumer {
     #[inline]
     pub(super) fn poll_records(&mut self, cx: &mut Context<'_>, wait: &mut Wait) -> Poll<Result<ConsumerRecords>> {
         self.disarm();
-        let records = self.collect(cx)?;
+        let records = self.collect(cx, wait.yields.is_none())?;
         if records.is_empty() {
             return self.wait_for_records(cx, wait);
         }
@@ -116,11 +116,15 @@ impl Consumer {
 
     /// What can be had without waiting.
     #[inline]
-    fn collect(&mut self, cx: &mut Context<'_>) -> Result<ConsumerRecords> {
+    fn collect(&mut self, cx: &mut Context<'_>, is_first_look: bool) -> Result<ConsumerRecords> {
         let mut auto_commit_due = false;
-        if let Some(group) = &self.group {
-            let now = self.now();
-            group.member.polled_at(self.cluster.clock().ms_at(now));
+        if let Some(group) = &mut self.group {
+            let now = self.cluster.clock().now();
+            let now_ms = self.cluster.clock().ms_at(now);
+            group.member.polled_at(now_ms);
+            if is_first_look {
+                group.metrics.polls.begin(now_ms);
+            }
             auto_commit_due = self.auto_commit.as_ref().is_some_and(|auto_commit| auto_commit.next <= now);
         }
         if auto_commit_due || self.needs_attention() {
@@ -150,6 +154,7 @@ impl Consumer {
         loop {
             let now = self.now();
             if wait.is_over(now) {
+                self.waited(now);
                 return Poll::Ready(Ok(ConsumerRecords::default()));
             }
             self.schedule_retry(now);
@@ -158,11 +163,21 @@ impl Consumer {
                 return Poll::Pending;
             }
             self.disarm();
-            let records = self.collect(cx)?;
+            let records = self.collect(cx, false)?;
             if !records.is_empty() {
                 self.parking.streaming = records.len();
+                self.waited(self.now());
                 return Poll::Ready(Ok(self.intercepted(records)));
             }
+        }
+    }
+
+    /// A poll that had to wait is over.
+    fn waited(&mut self, now: Instant) {
+        let now_ms = self.cluster.clock().ms_at(now);
+        self.fetcher.metrics().put_in(now_ms);
+        if let Some(group) = &mut self.group {
+            group.metrics.polls.waited(now_ms);
         }
     }
 

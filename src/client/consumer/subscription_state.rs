@@ -1,6 +1,8 @@
 //! [`SubscriptionState`]: what a consumer wants and what it has been given.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use regex_lite::Regex;
 
@@ -19,6 +21,8 @@ pub(super) struct SubscriptionState {
     index: HashMap<TopicPartition, usize>,
     /// Counts changes of the assignment: indexes into it hold for one epoch.
     epoch: u64,
+    /// How many there are, for who asks.
+    assigned: Arc<AtomicUsize>,
     /// Whether a position may have to be placed or a leader found before the next read.
     pub(super) unsettled: bool,
 }
@@ -138,8 +142,13 @@ impl SubscriptionState {
             self.index.insert(topic_partition, self.partitions.len());
             self.partitions.push(state);
         }
+        self.assigned.store(self.partitions.len(), Ordering::Relaxed);
         self.epoch += 1;
         self.unsettled = true;
+    }
+
+    pub(super) fn assigned_count(&self) -> &Arc<AtomicUsize> {
+        &self.assigned
     }
 
     /// Changes with every assignment.
