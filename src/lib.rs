@@ -103,7 +103,9 @@ pub mod consumer {
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+    pub use crate::client::producer::{
+        Partitioner, Partitioning, Payload, ProducerInterceptor, RecordHeader, SendError, Sending,
+    };
 }
 
 /// What surrounds the [`TableView`].

@@ -50,6 +50,11 @@ impl BufferMemory {
         (Waiting(self), others == 0)
     }
 
+    /// Senders that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Whether senders wait, so that nothing should linger.
     #[inline]
     pub(super) fn is_exhausted(&self) -> bool {

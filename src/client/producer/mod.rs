@@ -9,6 +9,8 @@
 //! | `sender`, `acks`, `identity` | taking batches to the leader, retries, splits, expiry; acknowledgements; sequence numbers |
 //! | `driver` | the one background task: lingers, backoffs, timeouts |
 //! | `delivery`, `timestamps` | completion: one cell a batch, one future a record |
+//! | `interceptor` | the application's hooks on records and acknowledgements |
+//! | `metrics` | what is counted, a batch at a time |
 //! | `memory`, `send_clock` | the bound on buffered bytes; timestamps |
 //!
 //! Invariants
@@ -28,8 +30,10 @@ mod config;
 mod delivery;
 mod driver;
 mod identity;
+mod interceptor;
 mod memory;
 mod metadata;
+mod metrics;
 mod partitioner;
 #[expect(clippy::module_inception, reason = "the noun is producer")]
 mod producer;
@@ -47,6 +51,7 @@ mod topic;
 
 pub use config::ProducerConfig;
 pub use delivery::Delivery;
+pub use interceptor::ProducerInterceptor;
 pub use metadata::RecordMetadata;
 pub use partitioner::{Partitioner, Partitioning};
 pub use producer::Producer;

@@ -11,6 +11,7 @@ use crate::client::producer::delivery::{Callback, Delivery, Outcome, producer_cl
 use crate::client::producer::driver::Driver;
 use crate::client::producer::identity::ProducerIdentity;
 use crate::client::producer::memory::{BufferMemory, Grant};
+use crate::client::producer::metrics::ProducerMetrics;
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
 use crate::client::producer::{Partitioning, ProducerRecord};
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) memory: BufferMemory,
     pub(super) identity: ProducerIdentity,
     pub(super) driver: Arc<Driver>,
+    pub(super) metrics: ProducerMetrics,
     /// Set by the first `close`: no more records are taken.
     closed: AtomicBool,
     /// Never has permits, and is closed with the producer: `acquire` resolves for everyone who waits for something else.
@@ -94,12 +96,15 @@ impl Shared {
             memory: BufferMemory::new(settings.buffer_memory),
             identity: ProducerIdentity::default(),
             driver,
+            metrics: ProducerMetrics::new(&cluster, &settings.client_id),
             closed: AtomicBool::new(false),
             closing: Semaphore::new(0),
             terminated: AtomicBool::new(false),
             blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
-            is_common: matches!(settings.partitioning, Partitioning::Default) && !settings.linger.is_zero(),
+            is_common: matches!(settings.partitioning, Partitioning::Default)
+                && !settings.linger.is_zero()
+                && settings.interceptors.is_empty(),
             cluster,
             settings,
         }
@@ -306,7 +311,7 @@ impl Shared {
     fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
         let image = self.image_with(name);
         if let Some(topic) = image.topic(name) {
-            self.topics.add(topic);
+            self.topics.add(topic, &self.metrics);
             if let Some(topic) = self.topics.find(name, &self.cluster) {
                 return Ok(topic);
             }
@@ -385,7 +390,7 @@ impl Shared {
     /// Ends the driver and fails whatever is not complete.
     pub(super) fn terminate(&self) {
         self.close();
-        self.terminated.store(true, Ordering::SeqCst);
+        let is_first = !self.terminated.swap(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         self.driver.stop();
         for slot in self.topics.slots() {
@@ -402,6 +407,9 @@ impl Shared {
             }
             // Fails what is ready, as would a thread that is already draining.
             self.drain(slot);
+        }
+        if is_first {
+            self.settings.interceptors.on_close();
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::client::producer::batch::{Batch, OpenBatch};
 use crate::client::producer::delivery::{BatchCell, Delivery, Outcome};
 use crate::client::producer::identity::Sequences;
+use crate::client::producer::metrics::{SlotMetrics, TopicMetrics};
 use crate::client::producer::send_clock::SendClock;
 use crate::client::producer::topic::Sticky;
 use crate::cluster::PartitionHandle;
@@ -25,6 +26,7 @@ pub(super) struct Slot {
     sticky: Arc<Sticky>,
     /// Batches that are closed and not complete.
     queued: AtomicUsize,
+    metrics: SlotMetrics,
     state: Mutex<SlotState>,
 }
 
@@ -74,8 +76,19 @@ pub(super) enum Ack {
 }
 
 impl Slot {
-    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>) -> Self {
-        Self { topic_partition, sticky, queued: AtomicUsize::new(0), state: Mutex::default() }
+    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>, metrics: Arc<TopicMetrics>) -> Self {
+        let metrics = SlotMetrics::new(metrics);
+        Self { topic_partition, sticky, queued: AtomicUsize::new(0), metrics, state: Mutex::default() }
+    }
+
+    pub(super) fn metrics(&self) -> &SlotMetrics {
+        &self.metrics
+    }
+
+    /// Batches at the leader that are not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        let state = self.lock();
+        state.in_flight.len() + usize::from(state.current.is_some()) + usize::from(state.acknowledging.is_some())
     }
 
     pub(super) fn topic_partition(&self) -> &TopicPartition {
