@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tokio::sync::Semaphore;
 
+use crate::client::partition_info::PartitionInfo;
 use crate::client::producer::batch::OpenBatch;
 use crate::client::producer::config::Settings;
 use crate::client::producer::delivery::{Callback, Delivery, Outcome, producer_closed};
@@ -125,10 +126,9 @@ impl Shared {
         if partitions <= 0 {
             return None;
         }
-        let partition = match (record.partition, record.key_bytes()) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-            (None, _) => topic.sticky_partition(),
+        let partition = match record.partition {
+            Some(partition) => partition,
+            None => self.default_partition(topic, record, partitions),
         };
         if !(0..partitions).contains(&partition) {
             return None;
@@ -280,12 +280,7 @@ impl Shared {
         attempt: &mut Attempt<'_>,
     ) -> Result<i32, Box<Blocked>> {
         let partition = match &self.settings.partitioning {
-            Partitioning::Default => {
-                return Ok(match record.key_bytes() {
-                    Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-                    _ => topic.sticky_partition(),
-                });
-            }
+            Partitioning::Default => return Ok(self.default_partition(topic, record, partitions)),
             Partitioning::RoundRobin => topic.round_robin_partition(),
             Partitioning::Custom(partitioner) => partitioner.partition(record, partitions),
         };
@@ -301,6 +296,15 @@ impl Shared {
         Ok(partition)
     }
 
+    /// By the key, or sticky.
+    #[inline(always)]
+    fn default_partition(&self, topic: &Topic, record: &ProducerRecord<'_>, partitions: i32) -> i32 {
+        match record.key_bytes() {
+            Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
+            _ => topic.sticky_partition(),
+        }
+    }
+
     /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
     #[cold]
     fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
@@ -314,11 +318,11 @@ impl Shared {
         Err(missing_topic(name, image.offset))
     }
 
-    /// How many partitions an existing topic has.
-    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Box<Blocked>> {
+    /// The partitions of an existing topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<Vec<PartitionInfo>, Box<Blocked>> {
         let image = self.image_with(topic);
         match image.topic(topic) {
-            Some(topic) => Ok(topic.partitions.len() as i32),
+            Some(topic) => Ok(PartitionInfo::of_topic(topic)),
             None => Err(missing_topic(topic, image.offset)),
         }
     }
