@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use crate::client::producer::delivery::{Callbacks, Completion, Outcome};
+use crate::client::producer::Delivery;
+use crate::client::producer::delivery::{Callback, Callbacks, Completion, Outcome};
 use crate::client::producer::identity::Sequence;
 use crate::client::producer::metrics::SentBatch;
 use crate::client::producer::timestamps::Timestamps;
@@ -33,6 +34,24 @@ impl OpenBatch {
             created,
             memory,
         }
+    }
+
+    /// Adds a record; `None`, and nothing has happened, if there is no room for it.
+    #[inline(always)]
+    pub(super) fn append<'h>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+        callback: &mut Option<Callback>,
+    ) -> Option<Delivery> {
+        let index = self.builder.try_append(timestamp, key, value, headers)?;
+        self.timestamps.push(index, timestamp);
+        if let Some(callback) = callback.take() {
+            self.callbacks.push((index, callback));
+        }
+        Some(Delivery::of(self.completion.cell(), index))
     }
 
     /// Takes no more records.

@@ -5,7 +5,8 @@
 //! | `producer`, `sending` | the public handle: `send`, `flush`, `close`, and waiting for memory and metadata |
 //! | `shared` | what handles share; the path of a record into its batch, none of which waits |
 //! | `topic`, `table` | routes: topic to partition count, sticky partition, slots; read without a lock |
-//! | `slot`, `batch` | one partition's batches: open, ready, in flight |
+//! | `slot`, `batch` | one partition's batches: open, ready, in flight; who sends them |
+//! | `signal` | how those who want all open batches sent, and those who open one, see each other |
 //! | `sender`, `acks`, `identity` | taking batches to the leader, retries, splits, expiry; acknowledgements; sequence numbers |
 //! | `driver` | the one background task: lingers, backoffs, timeouts |
 //! | `delivery`, `timestamps` | completion: one cell a batch, one future a record |
@@ -31,6 +32,8 @@ mod delivery;
 mod driver;
 mod identity;
 mod interceptor;
+#[cfg(all(test, brokerless_loom))]
+mod loom_tests;
 mod memory;
 mod metadata;
 mod metrics;
@@ -43,6 +46,7 @@ mod send_error;
 mod sender;
 mod sending;
 mod shared;
+mod signal;
 mod slot;
 mod starved;
 mod table;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
+use crate::client::partition_info::PartitionInfo;
 use crate::client::producer::delivery::{Callback, producer_closed};
 use crate::client::producer::driver::Driver;
 use crate::client::producer::memory::Grant;
@@ -15,7 +16,6 @@ use crate::client::producer::{Delivery, ProducerConfig, ProducerRecord, RecordMe
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::types::TopicPartition;
 use crate::util::race::{Either, race};
 
 /// Sends records to topics: Kafka's producer.
@@ -337,24 +337,19 @@ impl Producer {
         }
     }
 
-    /// The partitions of a topic, in order, waiting for it to be created for up to `max.block.ms`.
+    /// The partitions of a topic, in order, with their leaders, waiting for it to be created for up to `max.block.ms`.
     ///
     /// # Errors
     ///
     /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
-    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
+    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>> {
         let deadline = self.shared.now() + self.shared.settings.max_block;
         loop {
             if self.shared.is_closed() {
                 return Err(producer_closed());
             }
-            let blocked = match self.shared.partition_count(topic) {
-                Ok(count) => {
-                    let topic: Arc<str> = topic.into();
-                    return Ok((0..count)
-                        .map(|partition| TopicPartition::new(Arc::clone(&topic), partition))
-                        .collect());
-                }
+            let blocked = match self.shared.partitions(topic) {
+                Ok(partitions) => return Ok(partitions),
                 Err(blocked) => *blocked,
             };
             let version = match blocked {

@@ -23,20 +23,11 @@ use crate::client::producer::batch::Batch;
 use crate::client::producer::delivery::{Outcome, producer_closed};
 use crate::client::producer::metrics::Tally;
 use crate::client::producer::shared::Shared;
-use crate::client::producer::slot::{Ack, InFlight, Leader, Slot, SlotState};
+use crate::client::producer::slot::{Ack, InFlight, InHand, Leader, Slot, SlotState};
 use crate::cluster::{AppendInfo, PartitionHandle};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Acks;
 use crate::util::sync::MutexGuard;
-
-/// A batch in hand, and how things stood when it was taken.
-struct InHand {
-    batch: Batch,
-    now: Instant,
-    is_expired: bool,
-    /// Whether batches before it are not acknowledged yet; it must not complete before them.
-    is_behind: bool,
-}
 
 /// What became of a batch in hand.
 enum Fate {
@@ -53,27 +44,17 @@ enum Fate {
 impl Shared {
     /// Sends what is ready. If another thread is at it already, that thread sees what is ready now, too.
     pub(super) fn drain(&self, slot: &Arc<Slot>) {
-        let mut state = slot.lock();
-        if state.draining {
-            return;
-        }
-        state.draining = true;
-        let mut leader = state.leader.take();
-        while let Some(InHand { batch, now, is_expired, is_behind }) = self.take_next(slot, &mut state) {
-            state.current = Some(Arc::clone(batch.completion.cell()));
-            drop(state);
+        let send = |InHand { batch, now, is_expired, is_behind }, leader: &mut Option<Leader>| {
             let fate = if self.is_terminated() {
                 Fate::Done(batch, Outcome::Failed(producer_closed()))
             } else if is_expired {
                 self.expire(slot, batch)
             } else {
-                self.send_batch(slot, &mut leader, batch, now)
+                self.send_batch(slot, leader, batch, now)
             };
-            state = self.settle(slot, fate, is_behind);
-            state.current = None;
-        }
-        state.draining = false;
-        state.leader = leader;
+            self.settle(slot, fate, is_behind)
+        };
+        let Some(state) = slot.drain(|state| self.take_next(slot, state), send) else { return };
         let deadline = state.next_deadline(self.settings.linger, self.settings.delivery_timeout);
         drop(state);
         if let Some(deadline) = deadline {

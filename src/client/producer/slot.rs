@@ -62,6 +62,15 @@ pub(super) struct Leader {
     pub(super) handle: Arc<PartitionHandle>,
 }
 
+/// A batch in hand, and how things stood when it was taken.
+pub(super) struct InHand {
+    pub(super) batch: Batch,
+    pub(super) now: Instant,
+    pub(super) is_expired: bool,
+    /// Whether batches before it are not acknowledged yet; it must not complete before them.
+    pub(super) is_behind: bool,
+}
+
 /// A batch that its leader has taken.
 pub(super) struct InFlight {
     pub(super) batch: Batch,
@@ -113,6 +122,38 @@ impl Slot {
             self.add_queued(1);
             state.ready.push_back(open.close());
         }
+    }
+
+    /// Closes the open batch. Returns a delivery that resolves when everything put into this slot so far is complete.
+    pub(super) fn close_all(&self, sticky_limit: usize) -> Option<Delivery> {
+        let mut state = self.lock();
+        self.close_open(&mut state, false, sticky_limit);
+        state.last_closed()
+    }
+
+    /// Sends what `take` finds, one batch after the other: `send` is called without the lock, and takes it again. Returns
+    /// the lock when there is nothing left, and `None` if another thread is at it already: that thread then sees what is
+    /// ready now, too, because it looks under the lock before it leaves.
+    pub(super) fn drain<'s>(
+        &'s self,
+        take: impl Fn(&mut SlotState) -> Option<InHand>,
+        send: impl Fn(InHand, &mut Option<Leader>) -> MutexGuard<'s, SlotState>,
+    ) -> Option<MutexGuard<'s, SlotState>> {
+        let mut state = self.lock();
+        if state.draining {
+            return None;
+        }
+        state.draining = true;
+        let mut leader = state.leader.take();
+        while let Some(in_hand) = take(&mut state) {
+            state.current = Some(Arc::clone(in_hand.batch.completion.cell()));
+            drop(state);
+            state = send(in_hand, &mut leader);
+            state.current = None;
+        }
+        state.draining = false;
+        state.leader = leader;
+        Some(state)
     }
 
     pub(super) fn add_queued(&self, batches: usize) {
