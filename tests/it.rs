@@ -26,6 +26,8 @@ mod group_admin;
 mod groups;
 #[path = "it/interceptors.rs"]
 mod interceptors;
+#[path = "it/many_partitions.rs"]
+mod many_partitions;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/metrics.rs"]
