@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
+use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Token, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
 use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
@@ -175,10 +175,11 @@ impl PartitionHandle {
         read.map_err(|error| self.error(error.code(), error))
     }
 
-    /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
-    /// moved, replica gone), and must register again after that. Check, register, check again.
-    pub(crate) fn register(&self, waiter: &Arc<FetchWaiter>) {
-        self.waiters.register(waiter);
+    /// Registers a reader that is not registered: it is told once, under this token, of the next change that readers care
+    /// about (data visible, log start moved, replica gone), and must register again after that. Check, register, check
+    /// again.
+    pub(crate) fn register(&self, waiter: &Arc<FetchWaiter>, token: Token) {
+        self.waiters.register_as(waiter, token);
     }
 
     /// Removes a waiter that gives up waiting.

@@ -25,7 +25,7 @@ pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle, Token};
 pub use crate::controller::ElectionType;
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;

@@ -201,6 +201,8 @@ impl Consumer {
         if !offsets.is_empty() {
             let answer = self.send_commit(offsets.clone());
             self.pending_commits.0.push_back(PendingCommit { answer, offsets, automatic: true });
+        } else {
+            self.subscriptions.moved = false;
         }
     }
 

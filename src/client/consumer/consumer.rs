@@ -80,7 +80,7 @@ impl Consumer {
         config.validate()?;
         let signal = Arc::new(Signal::default());
         let subscriptions = SubscriptionState::default();
-        let fetcher = Fetcher::new(&cluster, &config);
+        let fetcher = Fetcher::new(&cluster, &config, Arc::clone(&signal.waiter));
         let group = config.group_id.as_deref().map(|group_id| {
             Group::new(
                 group_id,

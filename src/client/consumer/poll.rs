@@ -1,7 +1,7 @@
 //! [`Consumer::poll`]: from what is at hand to parking until something happens.
 //!
-//! While data flows, a poll is one atomic load for everything that is not data, one for the metadata, and one per
-//! partition that has nothing read ahead; a group member also reads the clock once. All else is behind
+//! While data flows, a poll is one atomic load for everything that is not data, one for the metadata, one for partitions
+//! that stood still and moved, and one per partition that is hot and has nothing read ahead; a group member also reads the clock once. All else is behind
 //! [`Consumer::attend`], which runs only when something asks for it.
 //!
 //! What a poll waits for lives in the consumer, not in the poll's future. So dropping the future loses nothing.
@@ -130,7 +130,18 @@ impl Consumer {
         if auto_commit_due || self.needs_attention() {
             self.attend(cx)?;
         }
+        if self.signal.waiter.has_ready() {
+            self.heat_ready();
+        }
         self.fetcher.collect(&mut self.subscriptions)
+    }
+
+    /// Looks at the partitions that moved since the consumer registered with them.
+    #[cold]
+    fn heat_ready(&mut self) {
+        for token in self.signal.waiter.take_ready() {
+            self.subscriptions.heat_ready(token);
+        }
     }
 
     #[cold]
@@ -224,22 +235,19 @@ impl Consumer {
         Ok(())
     }
 
-    /// Registers for everything that may end the wait: first the waker, then the partitions; the caller then looks again.
+    /// Registers for everything that may end the wait: first the waker, then the hot partitions, since with the others it
+    /// is registered; the caller then looks again.
     fn arm(&mut self, cx: &mut Context<'_>) {
         let waiter = &self.signal.waiter;
         waiter.set_waker(cx.waker());
-        for state in self.subscriptions.partitions() {
-            if let (true, Some(handle)) = (state.is_fetchable(), &state.handle) {
-                handle.register(waiter);
-            }
-        }
+        self.fetcher.cool(&mut self.subscriptions);
         if let Some(group) = &self.group {
             group.member.polling();
         }
         self.parking.armed = true;
     }
 
-    /// Undoes [`Consumer::arm`]. Before anything that changes the assignment, so that no partition keeps the waiter.
+    /// Takes back the waker. The waiter stays registered with partitions that stand still.
     #[inline]
     pub(super) fn disarm(&mut self) {
         if self.parking.armed {
@@ -249,13 +257,7 @@ impl Consumer {
 
     fn disarm_slowly(&mut self) {
         self.parking.armed = false;
-        let waiter = &self.signal.waiter;
-        for state in self.subscriptions.partitions() {
-            if let Some(handle) = &state.handle {
-                handle.unregister(waiter);
-            }
-        }
-        drop(waiter.take_waker());
+        drop(self.signal.waiter.take_waker());
         if let Some(group) = &self.group {
             group.member.polled_at(self.cluster.clock().now_ms());
         }
@@ -265,6 +267,7 @@ impl Consumer {
         self.signal.is_raised()
             || self.subscriptions.unsettled
             || self.metadata_version != self.cluster.metadata_version()
+            || self.signal.waiter.has_ready()
             || self.fetcher.has_news(&self.subscriptions)
     }
 
@@ -284,8 +287,8 @@ impl Consumer {
             self.parking.attention = true;
             return Poll::Ready(());
         }
-        // A position that is committed already leaves the auto-commit nothing to do.
-        let auto_commit = self.auto_commit.as_ref().filter(|_| self.subscriptions.has_uncommitted());
+        // Positions that are committed already leave the auto-commit nothing to do.
+        let auto_commit = self.auto_commit.as_ref().filter(|_| self.subscriptions.moved);
         let deadlines = [deadline, self.fetcher.held_until(), self.retry_at, auto_commit.map(|it| it.next)];
         let Some(next) = deadlines.into_iter().flatten().min() else { return Poll::Pending };
         let sleep = self.parking.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
@@ -298,7 +301,7 @@ impl Consumer {
     }
 }
 
-/// A poll under way. However it ends, no partition keeps the waiter.
+/// A poll under way. However it ends, nobody is left to be woken.
 struct Polling<'a>(&'a mut Consumer);
 
 impl Drop for Polling<'_> {
