@@ -218,9 +218,9 @@ impl<S: SegmentStore> Log<S> {
     }
 
     /// A share of `segment.jitter.ms` that differs from partition to partition and from segment to segment. Kafka draws
-    /// it at random; here it follows from the names, so that a run can be repeated.
+    /// it at random; here it follows from the names, so that a run can be repeated. Less than what it is taken off.
     fn roll_jitter_ms(&self, base_offset: Offset) -> i64 {
-        let bound = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let bound = self.config.segment_jitter_ms.min(self.config.roll_ms());
         if bound <= 0 {
             return 0;
         }
