@@ -529,6 +529,28 @@ fn more_keys_than_fit_the_index_take_several_runs() {
     assert_eq!(log.contents(), ["4 a=3", "5 b=3"]);
 }
 
+/// What a run remembers of each batch was not counted: a key that came again and again, in a batch each time, took memory
+/// without a bound.
+#[test]
+fn many_batches_of_few_keys_take_several_runs() {
+    let mut log = log();
+    for _ in 0..4_000 {
+        log.put(&[("a", "1")]);
+    }
+    log.cut();
+    let limits = CompactionLimits { dedupe_buffer_size: 32 << 10, hash_seed: 7 };
+    let mut ends = Vec::new();
+    while let Some(mut compaction) = log.begin_compaction(limits, NOW_MS).unwrap() {
+        while !compaction.run(10_000).unwrap() {}
+        ends.push(compaction.end());
+        assert!(log.finish_compaction(&mut compaction).unwrap());
+    }
+    // The table of slots takes 8 KiB, which leaves 24 for 16 bytes a batch, and some for the key and the bits.
+    assert_eq!((ends.len(), ends[2]), (3, 4_000));
+    assert!((1_500..1_536).contains(&ends[0]), "{ends:?}");
+    assert_eq!(log.contents(), ["3999 a=1"]);
+}
+
 #[test]
 fn behind_a_full_index_transactions_stay_as_they_are() {
     let mut log = log();
