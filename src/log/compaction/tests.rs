@@ -609,6 +609,26 @@ fn a_truncation_in_between_undoes_the_run() {
 }
 
 #[test]
+fn a_log_that_is_no_longer_to_be_compacted_keeps_its_records() {
+    let mut log = log();
+    log.put(&[("a", "1")]);
+    log.put(&[("a", "2")]);
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    assert!(compaction.run(usize::MAX).unwrap());
+    let compacted = Arc::clone(log.config());
+    log.update_config(Arc::new(LogConfig {
+        cleanup_policy: CleanupPolicy { delete: true, compact: false },
+        ..LogConfig::clone(&compacted)
+    }));
+    assert_eq!(log.finish_compaction(&mut compaction), Ok(false));
+    assert_eq!(log.contents(), ["0 a=1", "1 a=2"]);
+    log.update_config(compacted);
+    assert_eq!(log.compact_at(NOW_MS), 1);
+    assert_eq!(log.contents(), ["1 a=2"]);
+}
+
+#[test]
 fn what_was_clean_is_dirty_again_behind_a_truncation() {
     let mut log = log();
     log.put(&[("a", "1")]);
