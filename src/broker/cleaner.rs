@@ -113,7 +113,7 @@ impl Cleaner {
             Ok(false) => return Some(run),
             // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
             Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction)),
-            Err(_) => run.partition.give_up_compaction(),
+            Err(_) => run.partition.give_up_compaction(&run.compaction),
         }
         run.is_over = true;
         Some(run)

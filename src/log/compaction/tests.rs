@@ -727,12 +727,51 @@ fn a_batch_that_cannot_be_read_ends_compaction_of_its_log() {
     let mut compaction = log.begin(NOW_MS);
     let error = compaction.run(usize::MAX).unwrap_err();
     assert!(matches!(error, LogError::Unreadable { base_offset: 1, .. }), "{error}");
-    log.give_up_compaction();
+    log.give_up_compaction(&compaction);
     assert_eq!(log.compaction_need(NOW_MS), Ok(None));
     assert_eq!(log.all_bases(), [0, 1]);
     // Until it is gone.
     log.truncate_to(1, NOW_MS).unwrap();
     log.append_as_leader(puts(&[("a", "2")]), LeaderEpoch(5), CLIENT, NOW_MS).unwrap();
+    log.cut_and_compact();
+    assert_eq!(log.contents(), ["1 a=2"]);
+}
+
+#[test]
+fn once_a_batch_that_cannot_be_read_is_deleted_compaction_goes_on() {
+    let mut log = log();
+    let honest = puts(&[("a", "1"), ("a", "2")]);
+    let mut broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+    broken.assign(0, EPOCH);
+    log.append_as_follower(broken, NOW_MS).unwrap();
+    log.put(&[("a", "3")]);
+    log.put(&[("a", "4")]);
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    compaction.run(usize::MAX).unwrap_err();
+    log.give_up_compaction(&compaction);
+    // Of the batch, a record is left.
+    log.delete_records(1, NOW_MS).unwrap();
+    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    log.delete_records(2, NOW_MS).unwrap();
+    assert_eq!(log.compact_at(NOW_MS), 1);
+    assert_eq!(log.contents(), ["3 a=4"]);
+}
+
+#[test]
+fn a_run_that_failed_says_nothing_of_a_log_that_was_truncated_since() {
+    let mut log = log();
+    let honest = puts(&[("a", "1")]);
+    let mut broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+    broken.assign(0, EPOCH);
+    log.append_as_follower(broken, NOW_MS).unwrap();
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    compaction.run(usize::MAX).unwrap_err();
+    log.truncate_to(0, NOW_MS).unwrap();
+    log.give_up_compaction(&compaction);
+    log.put(&[("a", "1")]);
+    log.put(&[("a", "2")]);
     log.cut_and_compact();
     assert_eq!(log.contents(), ["1 a=2"]);
 }
