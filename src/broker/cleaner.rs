@@ -64,7 +64,7 @@ impl Cleaner {
         };
         state.next_ms = match run {
             Some(run) => {
-                state.run = self.go_on(run);
+                state.run = Self::go_on(run, image);
                 now_ms.saturating_add(config.ms_for(Self::PIECE_BYTES))
             }
             None => now_ms.saturating_add(config.backoff_ms()),
@@ -103,15 +103,17 @@ impl Cleaner {
     }
 
     /// Goes on with a log; `None` once it is done with.
-    fn go_on(&self, mut run: Run) -> Option<Run> {
+    fn go_on(mut run: Run, image: &MetadataImage) -> Option<Run> {
+        let topic = image.topics.get(run.partition.topic_partition().topic());
+        run.is_over |= topic.is_none_or(|topic| !topic.log_config.cleanup_policy.compact);
         if run.is_over {
             return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
         }
         match run.compaction.run(Self::PIECE_BYTES) {
             Ok(false) => return Some(run),
-            // If the log was truncated, or deleted, there is nothing to add.
+            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
             Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction)),
-            Err(_) => run.partition.give_up_compaction(),
+            Err(_) => run.partition.give_up_compaction(&run.compaction),
         }
         run.is_over = true;
         Some(run)
@@ -252,6 +254,27 @@ mod tests {
         broker.cleaner.run_due(&broker.replicas, &broker.image);
         broker.cleaner.stop();
         assert!(broker.cleaner.state.lock().run.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_ends_when_compaction_is_turned_off() {
+        let mut broker = Broker::new(&["a"], 1 << 20);
+        let a = broker.partition("a");
+        (0..20).for_each(|_| put(&a, "k", 1 << 19));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        assert!(broker.cleaner.state.lock().run.as_ref().is_some_and(|run| !run.is_over));
+        let mut image = broker.image.clone();
+        let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
+        Arc::make_mut(&mut topic.log_config).cleanup_policy = CleanupPolicy { delete: true, compact: false };
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        broker.image = image;
+        // Not read to its end first.
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        assert!(broker.cleaner.state.lock().run.as_ref().is_none_or(|run| run.is_over));
+        broker.clean();
+        assert!(broker.cleaner.state.lock().run.is_none());
+        assert_eq!(bases(&a), Vec::from_iter(0..20));
     }
 
     #[tokio::test(start_paused = true)]

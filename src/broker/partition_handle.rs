@@ -283,9 +283,9 @@ impl PartitionHandle {
     }
 
     /// Takes the log out of compaction: a batch in it cannot be read.
-    pub(crate) fn give_up_compaction(&self) {
+    pub(crate) fn give_up_compaction(&self, compaction: &Compaction) {
         if let Ok(mut partition) = self.lock() {
-            partition.give_up_compaction();
+            partition.give_up_compaction(compaction);
         }
     }
 
