@@ -56,6 +56,12 @@ impl Window {
         self.entries.push_back(Entry { offset, leader_epoch, is_complete: false });
     }
 
+    /// Pauses the partition if it holds this much; returns whether it was not paused before.
+    pub(super) fn pause_from(&mut self, share: usize) -> bool {
+        let is_paused = self.is_paused || self.len() >= share;
+        std::mem::replace(&mut self.is_paused, is_paused) != is_paused
+    }
+
     /// Notes that a record is complete; returns by how many the window shrank.
     pub(super) fn complete(&mut self, offset: Offset) -> usize {
         let Ok(index) = self.entries.binary_search_by_key(&offset, |entry| entry.offset) else { return 0 };

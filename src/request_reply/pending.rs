@@ -112,6 +112,8 @@ impl Expected<'_> {
 
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
-        self.pending.state.lock().waiting.remove(&self.number);
+        // Dropped without the lock: a sender wakes whom it belongs to.
+        let sender = self.pending.state.lock().waiting.remove(&self.number);
+        drop(sender);
     }
 }
