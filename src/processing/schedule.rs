@@ -108,7 +108,7 @@ impl Schedule {
 
 // Records, from poll to complete.
 impl Schedule {
-    /// Takes a record that a poll returned, in order of offset within a partition.
+    /// Takes a record that a poll returned.
     pub(super) fn take(&mut self, record: OwnedConsumerRecord) {
         if self.phase == Phase::Stopped {
             return;
@@ -133,6 +133,31 @@ impl Schedule {
             self.lanes.insert(job.lane.clone(), VecDeque::new());
         }
         self.ready.push_back(job);
+    }
+
+    /// Notes the positions behind what a poll returned, once its records are taken: partitions of which interceptors
+    /// dropped all records have windows, too.
+    pub(super) fn pass(&mut self, positions: Offsets) {
+        if self.phase != Phase::Stopped {
+            for (topic_partition, _) in &positions {
+                self.window_of(topic_partition);
+            }
+            self.advance(positions);
+        }
+    }
+
+    /// Notes positions of the consumer, between polls: it may have passed offsets without records.
+    pub(super) fn advance(&mut self, positions: Offsets) {
+        // Records may have been refused.
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        for (topic_partition, position) in positions {
+            let window = self.assigned.get(&topic_partition).and_then(|id| self.windows.get_mut(id));
+            if let Some(window) = window {
+                window.advance(position);
+            }
+        }
     }
 
     /// The window of a partition, which is a new one if nothing was taken of it since it was assigned.

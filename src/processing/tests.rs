@@ -10,7 +10,7 @@ use super::schedule::{Holds, Job, Schedule, Shared, WorkerId};
 use super::worker::work;
 use super::{ProcessingConfig, ProcessingOrder};
 use crate::client::consumer::OwnedConsumerRecord;
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
 
 const PARTITIONS: i32 = 3;
 
@@ -317,4 +317,26 @@ fn stopping_gives_back_what_has_not_been_started() {
     assert_eq!(schedule.holds(), Some(Holds::All));
     let summary = schedule.summary();
     assert_eq!((summary.processed, summary.skipped, summary.unfinished), (0, 1, 5));
+}
+
+#[test]
+fn positions_without_records_are_committed_unless_records_were_refused() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default());
+    let at = |index, offset| (partition(index), OffsetAndMetadata::new(offset));
+    take(&mut schedule, 0, 0..1);
+    schedule.pass(vec![at(0, 1), at(1, 4)]);
+    assert_eq!(schedule.uncommitted(), [at(1, 4)]);
+    let (worker, job) = schedule.start().unwrap();
+    complete_all(&mut schedule, worker, job);
+    // A marker behind the record; nothing is known of the third.
+    schedule.advance(vec![at(0, 2), at(2, 7)]);
+    let mut offsets = schedule.uncommitted();
+    offsets.sort_by_key(|(partition, _)| partition.partition());
+    assert_eq!(offsets, [at(0, 2), at(1, 4)]);
+    schedule.stop();
+    take(&mut schedule, 0, 2..3);
+    schedule.pass(vec![at(0, 3)]);
+    schedule.advance(vec![at(0, 3)]);
+    schedule.committed(&offsets);
+    assert_eq!(schedule.uncommitted(), []);
 }
