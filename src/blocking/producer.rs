@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::background::Background;
+use crate::client::partition_info::PartitionInfo;
 use crate::client::producer::{Delivery, ProducerRecord, RecordMetadata, SendError};
 use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::types::TopicPartition;
 
 /// A [`Producer`](crate::Producer) for plain threads. Clones share everything; any number of threads may send.
 ///
@@ -84,7 +84,7 @@ impl Producer {
     ///
     /// # Errors
     /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
-    pub fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
+    pub fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>> {
         self.background.block_on(self.inner.partitions_for(topic))
     }
 
