@@ -35,6 +35,7 @@ const MAY_IMPORT: &str = "
     processing  | types error metrics config record cluster client
     request_reply | types error metrics config record cluster client
     fuzzing     | log coordinator
+    oracle      | util types error record log cluster
     manual      |
 ";
 
@@ -67,7 +68,7 @@ const RESTRICTED: &[(&str, &[&str], &str)] = &[
     ("unimplemented!", &[], "finish it"),
     (
         "unsafe",
-        &["src/util/coarse_time.rs"],
+        &["src/util/coarse_time.rs", "src/util/prefetch.rs"],
         "name the file here, with a safety comment and a Miri or loom test beside it",
     ),
 ];

@@ -19,6 +19,8 @@ mod op;
 mod ours;
 #[path = "oracle/ours_groups.rs"]
 mod ours_groups;
+#[path = "oracle/requests.rs"]
+mod requests;
 #[path = "oracle/run.rs"]
 mod run;
 #[path = "oracle/scripted.rs"]
@@ -40,4 +42,9 @@ fn scripted_sequences() {
 #[test]
 fn consumer_groups() {
     run::compare("groups", 24, |seed, now| generate::group_sequence(seed, 14, now));
+}
+
+#[test]
+fn group_requests() {
+    requests::compare(60, 40);
 }

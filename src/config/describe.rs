@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_topic_of_defaults_reads_as_in_kafka() {
         let entries = describe_topic(&BrokerConfig::default(), &set(&[]));
-        // Kafka's 33 and one of ours.
+        // Kafka's 33, and one of ours.
         assert_eq!(entries.len(), 34);
         for (name, expected) in [
             ("cleanup.policy", "delete DEFAULT_CONFIG | DEFAULT_CONFIG:log.cleanup.policy=delete"),

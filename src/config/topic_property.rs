@@ -444,7 +444,7 @@ mod tests {
         let mut names: Vec<_> = TOPIC_PROPERTIES.iter().map(|property| property.name).collect();
         names.sort_unstable();
         names.dedup();
-        // One of them is ours.
+        // Kafka's 34, and `brokerless.memory.max.bytes`.
         assert_eq!(names.len(), 35);
         let position = |name| TOPIC_PROPERTIES.iter().position(|property| property.name == name);
         assert!(position("internal.segment.bytes") > position("segment.bytes"));

@@ -148,6 +148,12 @@ impl Partition {
         self.log.size_in_bytes()
     }
 
+    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
+        self.leader_state()?;
+        Ok(self.log.active_producers())
+    }
+
     /// How many segments the log has.
     pub(crate) fn segment_count(&self) -> usize {
         self.log.segment_count()
@@ -161,12 +167,6 @@ impl Partition {
     /// How many replicas are in sync, as far as this broker leads.
     pub(crate) fn in_sync_count(&self) -> Option<usize> {
         Some(self.leader_state().ok()?.isr.committed().len())
-    }
-
-    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
-    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
-        self.leader_state()?;
-        Ok(self.log.active_producers())
     }
 
     /// The topic's settings have changed.
@@ -337,8 +337,8 @@ impl Partition {
     }
 
     /// See [`Log::give_up_compaction`].
-    pub(crate) fn give_up_compaction(&mut self) {
-        self.log.give_up_compaction();
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction) {
+        self.log.give_up_compaction(compaction);
     }
 
     /// When the oldest segment was last appended to, in ms; `None` if it may not go. See

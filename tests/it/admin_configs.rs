@@ -72,7 +72,7 @@ async fn bounds(admin: &Admin) -> (i64, i64) {
 async fn every_setting_of_a_topic_is_described() {
     let (_cluster, admin) = start().await;
     let entries = describe(&admin, t()).await;
-    // Kafka's 33 and one of ours.
+    // Kafka's 33, and `brokerless.memory.max.bytes`.
     assert_eq!(entries.len(), 34);
     assert!(entries.is_sorted_by_key(ConfigEntry::name));
     for entry in &entries {
@@ -370,6 +370,8 @@ async fn every_refusal_of_a_brokers_settings() {
         "offsets.topic.num.partitions",
         "offset.metadata.max.bytes",
         "log.flush.scheduler.interval.ms",
+        "log.cleaner.enable",
+        "offsets.retention.minutes",
     ] {
         for resource in [BROKER, ALL] {
             assert_refused(
@@ -520,6 +522,26 @@ async fn producers_are_forgotten_after_the_time_that_is_set() {
     alter(&admin, ALL, set("producer.id.expiration.ms", "1000")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(301)).await;
     assert_eq!(known().await, 0);
+}
+
+/// The cleaner looks every `log.cleaner.backoff.ms`; a shorter one counts from now on, not once the longer is over.
+#[tokio::test(start_paused = true)]
+async fn the_cleaner_goes_by_what_is_set() {
+    let cluster = Cluster::builder().broker_property("log.cleaner.backoff.ms", "86400000").start().await.unwrap();
+    let admin = cluster.admin();
+    let compacted = NewTopic::new("t").config("cleanup.policy", "compact").config("internal.segment.bytes", "500");
+    admin.create_topic(compacted.config("min.cleanable.dirty.ratio", "0")).await.unwrap();
+    let producer = cluster.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+    for _ in 0..20 {
+        producer.send(ProducerRecord::to("t").key("k").value(vec![b'x'; 100])).await.unwrap().await.unwrap();
+    }
+    let size = async || admin.describe_log_dirs([1]).await.remove(0).unwrap()[0].replica(("t", 0)).unwrap().size();
+    let full = size().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(size().await, full);
+    alter(&admin, ALL, set("log.cleaner.backoff.ms", "1000")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(size().await < full / 2, "{} of {full} bytes are left", size().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,7 +159,7 @@ fn orders() -> impl Strategy<Value = ProcessingOrder> {
 }
 
 /// So many, unless `PROPTEST_CASES` says otherwise.
-fn cases(count: u32) -> ProptestConfig {
+pub(crate) fn cases(count: u32) -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: count, ..config } }
 }

@@ -1,6 +1,6 @@
 //! Runs sequences on both, compares after each operation, and cuts down what disagrees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -55,13 +55,41 @@ impl Disagreement {
 
 /// Runs as many sequences as asked for, or more by the environment, and panics with every disagreement.
 pub(crate) fn compare(what: &str, cases: usize, generate: impl Fn(u64, i64) -> Vec<Op> + Sync) {
-    let kafka = kafka();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let counts = Counts::default();
+    let known = Mutex::new(BTreeSet::new());
+    let run = |seed| {
+        let disagreement = run(&kafka().bootstrap, &generate(seed, now), &counts)?;
+        // The same disagreement in other sequences tells nothing new.
+        if !known.lock().unwrap().insert(disagreement.summary()) {
+            return None;
+        }
+        let it = minimise(&kafka().bootstrap, disagreement);
+        let mut text = String::new();
+        for op in &it.ops {
+            text += &format!("    {op:?}\n");
+        }
+        text += &format!("  ours:    {:?}\n  Kafka's: {:?}\n", it.ours.0, it.theirs.0);
+        Some((it.summary(), text))
+    };
+    self::cases(what, cases, run, || {
+        (counts.operations.load(Ordering::Relaxed), counts.comparisons.load(Ordering::Relaxed))
+    });
+}
+
+/// Runs cases side by side, each from a seed of its own, and panics with all that they find: a summary, which is told
+/// once, and the whole story. `counts`: operations and comparisons.
+pub(crate) fn cases(
+    what: &str,
+    cases: usize,
+    run: impl Fn(u64) -> Option<(String, String)> + Sync,
+    counts: impl Fn() -> (usize, usize),
+) {
+    let kafka = kafka();
     let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seed = variable("BROKERLESS_ORACLE_SEED").unwrap_or(0x0b5e_55ed);
     let cases = variable("BROKERLESS_ORACLE_CASES").unwrap_or(1) as usize * cases;
-    let (next, counts, found) = (AtomicUsize::new(0), Counts::default(), Mutex::new(Vec::new()));
-    let known = Mutex::new(BTreeSet::new());
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let begin = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
@@ -71,43 +99,38 @@ pub(crate) fn compare(what: &str, cases: usize, generate: impl Fn(u64, i64) -> V
                     if case >= cases {
                         return;
                     }
-                    let ops = generate(seed.wrapping_add(case as u64), now);
-                    if let Some(disagreement) = run(&kafka.bootstrap, &ops, &counts) {
-                        // The same disagreement in other sequences tells nothing new.
-                        if known.lock().unwrap().insert(disagreement.summary()) {
-                            let smallest = minimise(&kafka.bootstrap, disagreement);
-                            found.lock().unwrap().push((case, smallest));
-                        }
+                    if let Some((summary, story)) = run(seed.wrapping_add(case as u64)) {
+                        found.lock().unwrap().entry(summary).or_insert((case, story));
                     }
                 }
             });
         }
     });
     let found = found.into_inner().unwrap();
+    let (operations, comparisons) = counts();
     println!(
-        "oracle {what}: {cases} sequences, {} operations, {} comparisons, {} disagreements in {:.1} s (seed {seed}; Kafka \
-         was up in {:.1} s)",
-        counts.operations.into_inner(),
-        counts.comparisons.into_inner(),
+        "oracle, {what}: {cases} sequences, {operations} operations, {comparisons} comparisons, {} disagreements in \
+         {:.1} s (seed {seed}; Kafka was up in {:.1} s)",
         found.len(),
         begin.elapsed().as_secs_f64(),
         kafka.took.as_secs_f64(),
     );
     let mut text = String::new();
-    for (case, it) in &found {
-        text += &format!("\ncase {case}: {}\n", it.summary());
-        for op in &it.ops {
-            text += &format!("    {op:?}\n");
-        }
-        text += &format!("  ours:    {:?}\n  Kafka's: {:?}\n", it.ours.0, it.theirs.0);
+    for (summary, (case, story)) in &found {
+        text += &format!("\ncase {case}: {summary}\n{story}");
     }
     assert!(found.is_empty(), "BROKERLESS_ORACLE_SEED={seed}: {} disagreements\n{text}", found.len());
 }
 
+/// A name that nobody else in this run has.
+pub(crate) fn unique(what: &str) -> String {
+    static NAMES: AtomicU64 = AtomicU64::new(0);
+    format!("{what}{}-", NAMES.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Runs one sequence up to the first disagreement.
 fn run(bootstrap: &str, ops: &[Op], counts: &Counts) -> Option<Disagreement> {
-    static RUNS: AtomicU64 = AtomicU64::new(0);
-    let prefix = format!("s{}-", RUNS.fetch_add(1, Ordering::Relaxed));
+    let prefix = unique("s");
     let mut ours = Ours::new(prefix.clone());
     let mut theirs = Apache::new(bootstrap, prefix.clone());
     for (index, op) in ops.iter().enumerate() {

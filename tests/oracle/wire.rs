@@ -55,6 +55,14 @@ impl Wire {
         self.stream.write_all(&frame).map_err(|error| error.to_string())
     }
 
+    /// Whether an answer begins to arrive within this time.
+    pub(crate) fn is_answered(&mut self, within: Duration) -> bool {
+        self.stream.set_read_timeout(Some(within)).expect("a timeout");
+        let arrives = self.stream.peek(&mut [0]).is_ok_and(|count| count > 0);
+        self.stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        arrives
+    }
+
     /// Waits for the answer to the request that was sent last.
     pub(crate) fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response, String> {
         let mut length = [0; 4];

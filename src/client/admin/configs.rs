@@ -44,7 +44,7 @@ impl Admin {
     /// settings, the next look of retention goes by them. A broker's setting changes every topic that does not override
     /// it.
     ///
-    /// Of a broker's settings only defaults of topics (`log.retention.ms`, `message.max.bytes`, `log.cleaner.*`, ...) and
+    /// Of a broker's settings only defaults of topics (`log.retention.ms`, `message.max.bytes`, ...), `log.cleaner.*` and
     /// `producer.id.expiration.ms` can be altered, on [`ConfigResource::Broker`] or for all brokers on
     /// [`ConfigResource::BrokerDefault`]; [`ConfigEntry::is_read_only`] tells which.
     ///

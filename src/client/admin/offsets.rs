@@ -68,7 +68,8 @@ impl ListedOffset {
         self.timestamp
     }
 
-    /// The epoch of the leader that appended the record, or is to append it, where known.
+    /// The epoch of the leader that appended the record, where known; for [`OffsetSpec::Latest`], and for
+    /// [`OffsetSpec::Earliest`] of an empty partition, that of the leader who will append it.
     pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
         self.leader_epoch
     }

@@ -168,6 +168,7 @@ impl Consumer {
         // Out of the consumer while it runs, because it gets at the consumer.
         let Some(listener) = self.listener.take() else { return };
         let mut listener = listener.into_inner();
+        let start = self.now();
         let mut context = RebalanceContext { consumer: self };
         match event {
             Event::Assigned => listener.on_partitions_assigned(&mut context, partitions),
@@ -175,6 +176,9 @@ impl Consumer {
             Event::Lost => listener.on_partitions_lost(&mut context, partitions),
         }
         self.listener = Some(Mutex::new(listener));
+        if let Some(group) = &self.group {
+            group.metrics.coordinator.listener_called(event, start);
+        }
     }
 
     /// The answers to what the listener committed, as one: the first refusal, if there is one.

@@ -74,14 +74,18 @@ impl KeyIndex {
         self.records
     }
 
-    /// Whether there is room for that many more records with that many bytes of keys, if all of them are new.
-    pub(super) fn has_room(&self, records: usize, key_bytes: usize) -> bool {
+    /// Whether there is room for that many more records with that many bytes of keys, if all of them are new, beside so
+    /// many bytes of other things.
+    pub(super) fn has_room(&self, records: u32, key_bytes: usize, other_bytes: usize) -> bool {
+        let Some(all_records) = self.records.checked_add(records) else { return false };
+        let records = records as usize;
         let slots = slots_for(self.count + records).max(self.slots.len());
         let bytes = slots * size_of::<u64>()
             + self.keys.len()
             + key_bytes
             + records * PREFIX
-            + (self.records as usize + records) / 8;
+            + all_records as usize / 8
+            + other_bytes;
         bytes <= self.limit_bytes
     }
 
@@ -386,7 +390,7 @@ mod tests {
     fn room_is_counted_before_it_is_used() {
         let mut index = KeyIndex::new(64 << 10, 0);
         let mut added = 0u64;
-        while index.has_room(1, 8) {
+        while index.has_room(1, 8, 0) {
             add(&mut index, &[&added.to_le_bytes()]);
             added += 1;
             assert!(
@@ -395,5 +399,20 @@ mod tests {
         }
         // Sixteen bytes a key and its prefix, and eight a slot, of which between three and six eighths are in use.
         assert!((1_500..3_100).contains(&added), "{added}");
+    }
+
+    #[test]
+    fn numbers_of_records_do_not_wrap() {
+        let index = KeyIndex { records: u32::MAX - 10, ..KeyIndex::new(usize::MAX, 0) };
+        assert!(index.has_room(10, 0, 0));
+        assert!(!index.has_room(11, 0, 0));
+    }
+
+    #[test]
+    fn what_else_a_run_holds_counts() {
+        let index = KeyIndex::new(64 << 10, 0);
+        let free = (64 << 10) - KeyIndex::FIRST_SLOTS * size_of::<Slot>();
+        assert!(index.has_room(0, 0, free) && index.has_room(0, free, 0));
+        assert!(!index.has_room(0, 0, free + 1) && !index.has_room(0, 1, free));
     }
 }
