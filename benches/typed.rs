@@ -96,7 +96,9 @@ fn raw_bytes(cluster: &Cluster, payloads: &[Vec<u8>], records: u64) -> Duration 
             let mut left = TURN;
             while left > 0 {
                 let polled = consumer.poll(POLL).await.unwrap();
-                polled.iter().for_each(|record| drop(black_box((record.key(), record.value()))));
+                polled.iter().for_each(|record| {
+                    black_box((record.key(), record.value()));
+                });
                 left -= polled.len();
             }
         }
@@ -118,7 +120,9 @@ fn typed(cluster: &Cluster, orders: &[Order], records: u64) -> Duration {
             let mut left = TURN;
             while left > 0 {
                 let polled = consumer.poll(POLL).await.unwrap();
-                polled.iter().for_each(|record| drop(black_box((record.key(), record.value()))));
+                polled.iter().for_each(|record| {
+                    black_box((record.key(), record.value()));
+                });
                 left -= polled.len();
             }
         }

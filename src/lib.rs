@@ -29,18 +29,30 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
-//! [`request_reply`], the [`manual`] beside them.
+//! The paved path is re-exported here; everything else lives at exactly one path:
+//!
+//! | path | what is there |
+//! |---|---|
+//! | [`admin`], [`consumer`], [`producer`], [`table`] | what surrounds [`Admin`], [`Consumer`], [`Producer`] and [`TableView`] |
+//! | [`processing`] | many records at a time, in order, by a [`ParallelConsumer`](processing::ParallelConsumer) |
+//! | [`typed`] | records with types, and dead letters |
+//! | [`request_reply`] | requests and their replies |
+//! | [`blocking`] | the clients without `async`, for plain threads |
+//! | [`metrics`] | what the cluster and its clients measure |
+//! | [`record`], [`types`], [`error`] | batches and records; ids and small enums; errors |
+//! | [`manual`] | how it is built, and what it guarantees |
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `json` | yes | [`typed::Json`]: typed records as JSON |
-//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
+//! | `json` | yes | `Json`, in [`typed`]: typed records as JSON, by serde |
+//! | `postcard` | no | `Postcard`, in [`typed`]: typed records in a compact binary format, by serde |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
+//! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
+//! | `tracing` | no | events and spans of the cluster, its topics and its groups |
+//! | `kafka-oracle` | no | the differential test against a real Kafka; no part of the API |
 
 pub mod blocking;
 mod broker;
@@ -84,21 +96,26 @@ pub use types::TopicPartition;
 pub mod admin {
     pub use crate::client::admin::{
         ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, GroupState, GroupType,
-        ListedOffset, MemberDescription, MemberToRemove, Node, OffsetSpec, PartitionDescription, TopicDescription,
-        TopicListing,
+        ListedOffset, LogDirDescription, MemberDescription, MemberToRemove, NewPartitions, Node, OffsetSpec,
+        PartitionDescription, ProducerState, ReplicaInfo, TopicDescription, TopicListing,
     };
+    pub use crate::cluster::ElectionType;
+    pub use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ConfigType};
 }
 
 /// Reading records: what surrounds the [`Consumer`].
 pub mod consumer {
     pub use crate::client::consumer::{
-        CommitHandle, ConsumerGroupMetadata, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp, PartitionInfo,
+        CommitHandle, ConsumerGroupMetadata, ConsumerInterceptor, ConsumerStream, IntoIter, Iter, OffsetAndTimestamp,
+        PartitionInfo,
     };
 }
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+    pub use crate::client::producer::{
+        Partitioner, Partitioning, Payload, ProducerInterceptor, RecordHeader, SendError, Sending,
+    };
 }
 
 /// What surrounds the [`TableView`].

@@ -68,7 +68,7 @@ const RESTRICTED: &[(&str, &[&str], &str)] = &[
     ("unimplemented!", &[], "finish it"),
     (
         "unsafe",
-        &["src/util/coarse_time.rs"],
+        &["src/util/coarse_time.rs", "src/util/prefetch.rs"],
         "name the file here, with a safety comment and a Miri or loom test beside it",
     ),
 ];

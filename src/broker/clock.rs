@@ -17,7 +17,12 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that starts at the system's wall time.
     pub(crate) fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::start_at(SystemTime::now())
+    }
+
+    /// A clock that starts at this wall time, or in 1970 if it is before that.
+    pub(crate) fn start_at(wall_time: SystemTime) -> Self {
+        let since_1970 = wall_time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { origin: Instant::now(), origin_ns: since_1970.as_nanos() as i64 }
     }
 

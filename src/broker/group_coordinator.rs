@@ -521,6 +521,10 @@ fn replay_log(partition: &PartitionHandle, machine: &mut GroupShard) -> Result<(
     let mut batches = Vec::new();
     while position < partition.offsets().high_watermark() {
         partition.read(position, CHUNK_BYTES, IsolationLevel::ReadUncommitted, &mut batches)?;
+        if batches.is_empty() {
+            // Compaction may have left nothing of the log's end.
+            break;
+        }
         for batch in batches.drain(..) {
             position = batch.header().next_offset();
             let corrupt = |what: String| {

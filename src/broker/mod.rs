@@ -26,7 +26,9 @@ pub(crate) use partition_stats::PartitionStats;
 pub(crate) use published_offsets::PublishedOffsets;
 pub(crate) use replica_manager::{REPLICA_LAG_TIME_MAX_MS, ReplicaManager, TopicChanges};
 pub(crate) use traffic::{Traffic, TrafficCounts};
-pub(crate) use waiters::{FetchWaiter, Waiters};
+pub(crate) use waiters::{FetchWaiter, Token, Waiters};
+
+pub(crate) use crate::log::ActiveProducer;
 
 use crate::types::BrokerId;
 

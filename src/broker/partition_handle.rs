@@ -6,11 +6,11 @@ use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Traffic, Waiters};
+use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Token, Traffic, Waiters};
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
-use crate::log::{AppendOrigin, Compaction, CompactionLimits};
-use crate::partition::{Partition, PartitionRegistration};
+use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
+use crate::partition::{Partition, PartitionError, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::util::trace;
@@ -38,7 +38,7 @@ pub(crate) struct PartitionHandle {
     pub(super) topic_partition: TopicPartition,
     pub(super) topic_id: TopicId,
     pub(super) clock: Clock,
-    offsets: PublishedOffsets,
+    pub(super) offsets: PublishedOffsets,
     waiters: Waiters,
     /// `None` for internal topics, whose memory is not limited.
     pub(super) account: Option<Account>,
@@ -116,7 +116,6 @@ impl PartitionHandle {
             Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
             Err(_) => self.traffic.on_append_failed(),
         }
-        self.offsets.publish(&partition);
         let freed = self.settle(&mut partition, now_ms);
         drop(partition);
         if freed {
@@ -137,22 +136,19 @@ impl PartitionHandle {
     /// Waits until the high watermark reaches `required_offset` (see [`AppendInfo`]).
     /// `UNKNOWN_TOPIC_OR_PARTITION` if the replica is deleted meanwhile.
     pub(crate) async fn wait_for_high_watermark(&self, required_offset: Offset) -> Result<(), Error> {
-        let waiter = Arc::new(FetchWaiter::default());
+        let parked = self.waiters.parked();
         let reached = || match self.offsets.high_watermark() >= required_offset {
             true => Some(Ok(())),
             false => self.lock().err().map(Err),
         };
-        let result = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Some(result) = reached() {
                 return Poll::Ready(result);
             }
-            waiter.set_waker(cx.waker());
-            self.waiters.register(&waiter);
+            parked.register(cx.waker());
             reached().map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
-        self.waiters.unregister(&waiter);
-        result
+        .await
     }
 
     /// Pushes whole batches from the one that holds `position` on, up to the visible end, onto `batches`, until
@@ -175,10 +171,11 @@ impl PartitionHandle {
         read.map_err(|error| self.error(error.code(), error))
     }
 
-    /// Registers a parked reader: it is woken once by the next change that readers care about (data visible, log start
-    /// moved, replica gone), and must register again after that. Check, register, check again.
-    pub(crate) fn register(&self, waiter: &Arc<FetchWaiter>) {
-        self.waiters.register(waiter);
+    /// Registers a reader that is not registered: it is told once, under this token, of the next change that readers care
+    /// about (data visible, log start moved, replica gone), and must register again after that. Check, register, check
+    /// again.
+    pub(crate) fn register(&self, waiter: &Arc<FetchWaiter>, token: Token) {
+        self.waiters.register_as(waiter, token);
     }
 
     /// Removes a waiter that gives up waiting.
@@ -209,6 +206,16 @@ impl PartitionHandle {
         let partition = self.lock()?;
         let found = partition.max_timestamp(isolation).map_err(|error| self.error(error.code(), error))?;
         Ok(found.map(|found| (found.offset, found.timestamp, found.leader_epoch)))
+    }
+
+    /// What the leader remembers of producers, in order of id.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, Error> {
+        self.lock()?.active_producers().map_err(|error| self.error(error.code(), error))
+    }
+
+    /// Bytes of the log, batch headers included.
+    pub(crate) fn size_in_bytes(&self) -> Result<u64, Error> {
+        Ok(self.lock()?.size_in_bytes())
     }
 
     /// Raises the log start to `before_offset` (-1: the high watermark) and returns the new log start.
@@ -242,10 +249,10 @@ impl PartitionHandle {
     }
 
     /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
-    pub(crate) fn compaction_need(&self) -> Result<Option<f64>, Error> {
+    /// The wake-ups are the caller's: a segment that is too old to wait for is rolled, and retention may follow.
+    pub(crate) fn compaction_need(&self, wakes: &mut WakeList) -> Result<Option<f64>, Error> {
         let now_ms = self.clock.now_ms();
-        let mut partition = self.lock()?;
-        partition.compaction_need(now_ms).map_err(|error| self.error(error.code(), error))
+        self.change_within(wakes, |partition| partition.compaction_need(now_ms))
     }
 
     /// Begins to compact the log. The lock is held for as long as it takes to look at each segment, not at what is in it.
@@ -255,26 +262,16 @@ impl PartitionHandle {
         partition.begin_compaction(limits, now_ms).map_err(|error| self.error(error.code(), error))
     }
 
-    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. No offset changes, so
-    /// nobody is woken.
-    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction) -> Result<bool, Error> {
-        let now_ms = self.clock.now_ms();
-        let (result, freed) = {
-            let mut partition = self.lock()?;
-            (partition.finish_compaction(compaction), self.settle(&mut partition, now_ms))
-        };
-        if freed {
-            let mut wakes = WakeList::new();
-            self.on_freed(&mut wakes);
-            wakes.wake_all();
-        }
-        result.map_err(|error| self.error(error.code(), error))
+    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. The wake-ups, of those
+    /// who wait for room, are the caller's, who holds the cleaner's lock.
+    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction, wakes: &mut WakeList) -> Result<bool, Error> {
+        self.change_within(wakes, |partition| partition.finish_compaction(compaction))
     }
 
     /// Takes the log out of compaction: a batch in it cannot be read.
-    pub(crate) fn give_up_compaction(&self) {
+    pub(crate) fn give_up_compaction(&self, compaction: &Compaction) {
         if let Ok(mut partition) = self.lock() {
-            partition.give_up_compaction();
+            partition.give_up_compaction(compaction);
         }
     }
 
@@ -287,14 +284,19 @@ impl PartitionHandle {
         wakes: &mut WakeList,
     ) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
+        let mut is_limit_raised = false;
         self.change(wakes, |partition| {
             if let Some(account) = &self.account {
-                account.set_topic_limit(config.memory_max_bytes);
+                is_limit_raised = account.set_topic_limit(config.memory_max_bytes);
             }
             partition.update_config(Arc::clone(config));
             partition.apply(registration, now_ms).map_err(|error| self.error(error.code(), error))?;
             Ok(())
-        })
+        })?;
+        if is_limit_raised {
+            self.on_freed(wakes);
+        }
+        Ok(())
     }
 
     /// Lets go of the data: the topic is deleted. Whoever waits finds out once the wake-ups are fired.
@@ -335,7 +337,6 @@ impl PartitionHandle {
         let (result, freed) = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
-            self.offsets.publish(&partition);
             (result, self.settle(&mut partition, now_ms))
         };
         self.waiters.drain(wakes);
@@ -343,6 +344,30 @@ impl PartitionHandle {
             self.on_freed(wakes);
         }
         result
+    }
+
+    /// As [`PartitionHandle::change`], for what moves no offset by itself: readers are woken only if the change went on to
+    /// delete segments, as rolling does.
+    fn change_within<T>(
+        &self,
+        wakes: &mut WakeList,
+        change: impl FnOnce(&mut Partition) -> Result<T, PartitionError>,
+    ) -> Result<T, Error> {
+        let now_ms = self.clock.now_ms();
+        let (result, moved, freed) = {
+            let mut partition = self.lock()?;
+            let log_start = self.offsets.log_start();
+            let result = change(&mut partition);
+            let freed = self.settle(&mut partition, now_ms);
+            (result, self.offsets.log_start() != log_start, freed)
+        };
+        if moved {
+            self.waiters.drain(wakes);
+        }
+        if freed {
+            self.on_freed(wakes);
+        }
+        result.map_err(|error| self.error(error.code(), error))
     }
 
     fn change_and_wake<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {

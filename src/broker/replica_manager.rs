@@ -70,13 +70,14 @@ impl ReplicaManager {
         wakes: &mut WakeList,
     ) -> Result<TopicChanges, Error> {
         let mut changes = TopicChanges::default();
-        for (name, topic) in &old.topics {
+        let (before, after) = old.topics.unshared(&new.topics);
+        for (name, topic) in before {
             if new.topics.get(name).is_none_or(|successor| successor.id != topic.id) {
                 self.delete(topic, wakes);
                 changes.deleted.push(Arc::clone(name));
             }
         }
-        for (name, topic) in &new.topics {
+        for (name, topic) in after {
             let before = old.topics.get(name);
             if before.is_none_or(|before| before.id != topic.id) {
                 changes.created.push(Arc::clone(topic));

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::broker::OFFSETS_TOPIC;
+use crate::broker::{OFFSETS_TOPIC, PartitionHandle};
 use crate::cluster::Cluster;
-use crate::controller::{CreatableTopic, TopicImage, is_internal_topic};
+use crate::config::describe::{describe_broker, describe_broker_default, describe_topic};
+use crate::config::{AlterConfigOp, ConfigEntry, ConfigResource};
+use crate::controller::{CreatableTopic, ElectionType, Elections, TopicImage, is_internal_topic};
 use crate::coordinator::group::partition_for;
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, Offset, TopicPartition};
@@ -39,9 +41,64 @@ impl Cluster {
         &self,
         name: &str,
         total: i32,
+        assignments: Option<&[Vec<BrokerId>]>,
         validate_only: bool,
     ) -> Result<Arc<TopicImage>, Error> {
-        self.inner.command(|controller, _| controller.create_partitions(name, total, validate_only))?
+        self.inner.command(|controller, _| controller.create_partitions(name, total, assignments, validate_only))?
+    }
+
+    /// Alters settings on the controller; one answer a resource, in order. When it returns the partitions work with them.
+    pub(crate) fn incremental_alter_configs(
+        &self,
+        resources: &[(ConfigResource, Vec<AlterConfigOp>)],
+        validate_only: bool,
+    ) -> Vec<Result<(), Error>> {
+        self.inner
+            .command(|controller, _| controller.incremental_alter_configs(resources, validate_only))
+            .unwrap_or_else(|error| vec![Err(error); resources.len()])
+    }
+
+    /// The settings of one resource. `UNKNOWN_TOPIC_OR_PARTITION`, `INVALID_TOPIC_EXCEPTION`, `INVALID_REQUEST` for a
+    /// broker that is not here and for what has no settings.
+    pub(crate) fn describe_configs(&self, resource: &ConfigResource) -> Result<Vec<ConfigEntry>, Error> {
+        self.check_open()?;
+        let image = self.image();
+        let invalid = |message: String| Err(Error::new(ErrorCode::InvalidRequest, message));
+        match resource {
+            ConfigResource::Topic(name) => {
+                validate_topic_name(name)?;
+                let topic = image.topic(name).ok_or_else(|| {
+                    let code = ErrorCode::UnknownTopicOrPartition;
+                    Error::new(code, format!("topic {name}: {}", code.message()))
+                })?;
+                Ok(describe_topic(&image.config, &topic.configs))
+            }
+            ConfigResource::Broker(id) if *id == self.inner.broker.id => Ok(describe_broker(&image.config)),
+            ConfigResource::Broker(id) => {
+                let here = self.inner.broker.id;
+                invalid(format!("Unexpected broker id, expected {here} or empty string, but received {id}"))
+            }
+            ConfigResource::BrokerDefault => Ok(describe_broker_default(&image.config)),
+            ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) | ConfigResource::BrokerLogger(_) => {
+                let kind = resource.kind();
+                invalid(format!("Unsupported resource type: {kind}: brokerless has not built settings of it yet"))
+            }
+        }
+    }
+
+    /// Elects leaders on the controller; one answer a partition, in order. Without partitions: of all that need it.
+    pub(crate) fn elect_leaders(
+        &self,
+        election: ElectionType,
+        partitions: Option<Vec<TopicPartition>>,
+    ) -> Result<Elections, Error> {
+        self.inner.command(|controller, _| controller.elect_leaders(election, partitions))
+    }
+
+    /// The replicas on a broker, in no order; `None` for a broker that is not here. Closed: that error.
+    pub(crate) fn logs(&self, broker: BrokerId) -> Result<Option<Vec<Arc<PartitionHandle>>>, Error> {
+        self.check_open()?;
+        Ok((broker == self.inner.broker.id).then(|| self.inner.broker.replicas.partitions()))
     }
 
     /// The broker whose shard coordinates this group: the leader of the group's partition of `__consumer_offsets`.

@@ -1,10 +1,12 @@
 //! [`ClusterBuilder`].
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
-use crate::broker::{Memory, MemoryPolicy};
-use crate::cluster::Cluster;
+use crate::broker::{Clock, Memory, MemoryPolicy};
+use crate::cluster::{Cluster, Startup};
 use crate::config::BrokerConfig;
+use crate::controller::Controller;
 use crate::coordinator::group::GroupConfig;
 use crate::error::Result;
 
@@ -21,7 +23,9 @@ use crate::error::Result;
 pub struct ClusterBuilder {
     properties: BTreeMap<String, String>,
     seed: Option<u64>,
+    wall_time: Option<SystemTime>,
     recycled_bytes: usize,
+    max_partitions: usize,
     memory_limit: Option<u64>,
     memory_policy: MemoryPolicy,
     max_groups: usize,
@@ -32,7 +36,9 @@ impl Default for ClusterBuilder {
         Self {
             properties: BTreeMap::new(),
             seed: None,
+            wall_time: None,
             recycled_bytes: Self::DEFAULT_RECYCLED_BYTES,
+            max_partitions: Controller::DEFAULT_MAX_PARTITIONS,
             memory_limit: None,
             memory_policy: MemoryPolicy::default(),
             max_groups: GroupConfig::DEFAULT_MAX_GROUPS,
@@ -51,9 +57,19 @@ impl ClusterBuilder {
         self
     }
 
-    /// Makes the cluster's random choices (topic ids, member ids, replica placement) repeatable. Default: a fresh seed.
+    /// Makes the random choices of the cluster and its clients (topic ids, member ids, replica placement, sticky
+    /// partitions) repeatable. Default: a fresh seed.
+    ///
+    /// With a [`wall_time`](Self::wall_time), on one thread and under `tokio::time::pause()`, the same calls then give the
+    /// same bytes in every log.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// The wall time at which the cluster's clock starts; from there it goes on with tokio's. Default: the system's.
+    pub fn wall_time(mut self, time: SystemTime) -> Self {
+        self.wall_time = Some(time);
         self
     }
 
@@ -61,6 +77,14 @@ impl ClusterBuilder {
     /// memory is only ever what a log held before, nothing is allocated ahead.
     pub fn recycled_memory(mut self, bytes: usize) -> Self {
         self.recycled_bytes = bytes;
+        self
+    }
+
+    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
+    /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
+    /// partition takes a few kilobytes.
+    pub fn max_partitions(mut self, partitions: usize) -> Self {
+        self.max_partitions = partitions;
         self
     }
 
@@ -108,8 +132,14 @@ impl ClusterBuilder {
             config.set(name, value)?;
         }
         config.validate()?;
-        let memory = Memory::new(self.memory_limit, self.memory_policy);
-        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        Cluster::start(config, seed, self.recycled_bytes, memory, self.max_groups)
+        Cluster::start(Startup {
+            config,
+            clock: self.wall_time.map_or_else(Clock::start, Clock::start_at),
+            seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
+            recycled_bytes: self.recycled_bytes,
+            memory: Memory::new(self.memory_limit, self.memory_policy),
+            max_groups: self.max_groups,
+            max_partitions: self.max_partitions,
+        })
     }
 }

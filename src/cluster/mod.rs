@@ -4,6 +4,7 @@
 //! replayed and the new image is published. One background task drives group timers and retention.
 
 mod admin_ops;
+mod auto_create;
 mod builder;
 mod driver;
 mod group_ops;
@@ -24,7 +25,8 @@ pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
 
-pub(crate) use crate::broker::{AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle};
+pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle, Token};
+pub use crate::controller::ElectionType;
 pub(crate) use crate::controller::{CreatableTopic, MetadataImage, PartitionImage, TopicImage};
 pub(crate) use crate::coordinator::group;
 
@@ -54,8 +56,20 @@ pub struct Cluster {
     inner: Arc<ClusterInner>,
 }
 
+/// What a cluster starts with.
+pub(crate) struct Startup {
+    pub(crate) config: BrokerConfig,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) recycled_bytes: usize,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) max_groups: usize,
+    pub(crate) max_partitions: usize,
+}
+
 pub(crate) struct ClusterInner {
     clock: Clock,
+    /// What the broker was started with. What was set since is in the image, whose readers read it there.
     config: BrokerConfig,
     cluster_id: String,
     metadata: Metadata,
@@ -70,6 +84,8 @@ pub(crate) struct ClusterInner {
     driver: Driver,
     timers_changed: Arc<Notify>,
     closed: AtomicBool,
+    /// Of the clients' random choices.
+    seeds: Mutex<fastrand::Rng>,
     metrics: Arc<Registry>,
     traffic_rates: TrafficRates,
     started_ms: i64,
@@ -88,23 +104,17 @@ impl Cluster {
         ClusterBuilder::default()
     }
 
-    pub(crate) fn start(
-        config: BrokerConfig,
-        seed: u64,
-        recycled_bytes: usize,
-        memory: Arc<Memory>,
-        max_groups: usize,
-    ) -> Result<Self, Error> {
-        let clock = Clock::start();
+    pub(crate) fn start(startup: Startup) -> Result<Self, Error> {
+        let Startup { config, clock, seed, recycled_bytes, memory, max_groups, max_partitions } = startup;
         let mut rng = fastrand::Rng::with_seed(seed);
         let cluster_id = crate::types::TopicId::from_random(rng.u128(..)).to_string();
         let timers_changed = Arc::new(Notify::new());
         let groups = group_config(&config, max_groups);
         let groups = GroupCoordinator::new(clock, groups, rng.u64(..), Arc::clone(&timers_changed));
-        let cleaner = Cleaner::new(clock, config.cleaner.clone(), seed);
+        let cleaner = Cleaner::new(clock, &config.cleaner, seed);
         let broker =
             Broker { id: Self::NODE, replicas: ReplicaManager::new(Self::NODE, clock, memory), cleaner, groups };
-        let controller = Controller::new(config.clone(), rng.fork());
+        let controller = Controller::new(Self::NODE, config.clone(), max_partitions, rng.fork());
         let next_retention_ms = clock.now_ms().saturating_add(config.log_retention_check_interval_ms);
         let inner = ClusterInner {
             clock,
@@ -121,11 +131,13 @@ impl Cluster {
             driver: Driver::default(),
             timers_changed,
             closed: AtomicBool::new(false),
+            seeds: Mutex::new(rng.fork()),
             metrics: Registry::new(),
             traffic_rates: TrafficRates::default(),
             started_ms: clock.now_ms(),
         };
         let cluster = Self { inner: Arc::new(inner) };
+        cluster.inner.command(|controller, _| controller.bootstrap())?;
         let epoch = cluster.inner.register_broker(rng.u128(..))?;
         cluster.inner.broker_epoch.store(epoch, Ordering::Relaxed);
         cluster.adopt_runtime();
@@ -194,6 +206,11 @@ impl Cluster {
         self.inner.broker.replicas.memory()
     }
 
+    /// What the random choices of one more client begin with.
+    pub(crate) fn next_seed(&self) -> u64 {
+        self.inner.seeds.lock().u64(..)
+    }
+
     /// Recycled memory in blocks of this size, shared by all producers of the cluster.
     pub(crate) fn block_pool(&self, block_size: usize) -> Arc<BlockPool> {
         let mut pools = self.inner.pools.lock();
@@ -255,12 +272,18 @@ impl ClusterInner {
         self.check_open()?;
         let _span = trace::span!(DEBUG, "controller command");
         let (mut changes, mut wakes) = (TopicChanges::default(), WakeList::new());
+        let mut cleaner_reconfigured = false;
         let response = self.metadata.command(command, |old, new| {
             changes = self.broker.replicas.apply(old, new, &mut wakes)?;
+            cleaner_reconfigured = old.config.cleaner != new.config.cleaner;
             Ok(())
         });
         wakes.wake_all();
         let response = response?;
+        if cleaner_reconfigured {
+            self.broker.cleaner.reconfigured();
+            self.timers_changed.notify_one();
+        }
         let TopicChanges { created, deleted } = changes;
         for topic in &deleted {
             trace::event!(INFO, "topic deleted", topic = &**topic);
@@ -295,6 +318,7 @@ impl ClusterInner {
             name: OFFSETS_TOPIC.to_owned(),
             partitions: self.config.offsets_topic_num_partitions,
             replication_factor: 1,
+            assignments: Vec::new(),
             configs: [
                 ("cleanup.policy", "compact".to_owned()),
                 ("compression.type", "producer".to_owned()),

@@ -1,19 +1,21 @@
 //! [`BrokerConfig`]: the broker's settings, and the defaults that it gives to topics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::property::{check_range, invalid, parse_bool, parse_i16, parse_i32, parse_i64};
 use crate::config::topic_property::{self, TopicProperty};
-use crate::config::{CleanerConfig, LogConfig};
+use crate::config::{CleanerConfig, ConfigSource, LogConfig, broker_property};
 use crate::error::{Error, Result};
 
 /// A broker's settings, in Kafka's names and with Kafka's defaults.
 ///
 /// Defaults for topics are set through the broker's own names for them (`log.retention.hours`, `message.max.bytes` …).
-/// A property that is not here is refused rather than ignored, `auto.create.topics.enable` among them: topics are
-/// created explicitly.
-#[derive(Clone, Debug, PartialEq)]
+/// A property that is not here is refused rather than ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrokerConfig {
+    /// `auto.create.topics.enable`, false where Kafka has true: a topic whose name was mistyped is an error.
+    pub(crate) auto_create_topics_enable: bool,
     /// `num.partitions`, 1: of topics that do not say.
     pub(crate) num_partitions: i32,
     /// `default.replication.factor`, 1: of topics that do not say.
@@ -44,14 +46,22 @@ pub(crate) struct BrokerConfig {
     /// `log.cleaner.*`.
     pub(crate) cleaner: CleanerConfig,
     /// What topics get that do not say otherwise; holds `producer.id.expiration.ms` too.
-    log_config: LogConfig,
-    /// The topic defaults that were set: broker property to text.
-    log_properties: BTreeMap<&'static str, String>,
+    log_config: Arc<LogConfig>,
+    layers: Layers,
+}
+
+/// What was set, and where: property to text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Layers {
+    dynamic_broker: BTreeMap<String, String>,
+    dynamic_default: BTreeMap<String, String>,
+    fixed: BTreeMap<String, String>,
 }
 
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
+            auto_create_topics_enable: false,
             num_partitions: 1,
             default_replication_factor: 1,
             delete_topic_enable: true,
@@ -66,16 +76,44 @@ impl Default for BrokerConfig {
             offsets_topic_num_partitions: 50,
             offsets_topic_segment_bytes: 100 << 20,
             cleaner: CleanerConfig::default(),
-            log_config: LogConfig::default(),
-            log_properties: BTreeMap::new(),
+            log_config: Arc::default(),
+            layers: Layers::default(),
         }
     }
 }
 
 impl BrokerConfig {
-    /// Sets one property from its text. `INVALID_CONFIG` for a value that Kafka refuses and for a name that is not here.
+    /// Sets one property from its text, as the broker is started with it. `INVALID_CONFIG` for a value that Kafka refuses
+    /// and for a name that is not here.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.check_and_apply(name, value)?;
+        self.layers.fixed.insert(name.to_owned(), value.to_owned());
+        self.apply_ranked(name)
+    }
+
+    /// These settings, with what was set while the broker runs over them: for all brokers, and on this one. What a
+    /// previous call laid over them is gone. Errors as for [`BrokerConfig::set`].
+    pub(crate) fn with_dynamic(
+        &self,
+        dynamic_default: &BTreeMap<String, String>,
+        dynamic_broker: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let fixed = self.layers.fixed.clone();
+        let (dynamic_default, dynamic_broker) = (dynamic_default.clone(), dynamic_broker.clone());
+        let mut config = Self { layers: Layers { dynamic_broker, dynamic_default, fixed }, ..Self::default() };
+        let names: Vec<String> = config.layers.all().into_iter().flat_map(|layer| layer.keys().cloned()).collect();
+        for name in names {
+            let text = config.text(&name).unwrap_or_default().to_owned();
+            config.check_and_apply(&name, &text)?;
+            config.apply_ranked(&name)?;
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn check_and_apply(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
+            "auto.create.topics.enable" => self.auto_create_topics_enable = parse_bool(name, value)?,
             "num.partitions" => self.num_partitions = parse_i32(name, value, 1..)?,
             "default.replication.factor" => self.default_replication_factor = parse_i16(name, value, 1..)?,
             "delete.topic.enable" => self.delete_topic_enable = parse_bool(name, value)?,
@@ -96,26 +134,35 @@ impl BrokerConfig {
             "offsets.topic.num.partitions" => self.offsets_topic_num_partitions = parse_i32(name, value, 1..)?,
             // Kafka takes less, and then cannot create the topic: `segment.bytes` is at least 1 MiB since 4.0 (KIP-1030).
             "offsets.topic.segment.bytes" => self.offsets_topic_segment_bytes = parse_i32(name, value, 1 << 20..)?,
-            "producer.id.expiration.ms" => self.log_config.producer_id_expiration_ms = parse_i64(name, value, 1..)?,
+            "producer.id.expiration.ms" => {
+                let ms = i64::from(parse_i32(name, value, 1..)?);
+                Arc::make_mut(&mut self.log_config).producer_id_expiration_ms = ms;
+            }
             _ if self.cleaner.set(name, value)? => {}
-            _ => self.set_topic_default(name, value)?,
+            _ => self.check_topic_default(name, value)?,
+        }
+        debug_assert!(broker_property::find(name).is_some(), "{name} is missing in the table of broker properties");
+        Ok(())
+    }
+
+    fn check_topic_default(&self, name: &str, value: &str) -> Result<()> {
+        let (property, synonym) = topic_property::find_synonym(name)
+            .ok_or_else(|| Error::config(format!("Unknown configuration '{name}'.")))?;
+        let mut candidate = LogConfig::clone(&self.log_config);
+        (property.apply)(&mut candidate, name, &synonym.convert(value)?)?;
+        if candidate.retention_ms == Some(0) {
+            // Kafka allows 0 for a topic, but not as the broker's default.
+            return Err(invalid(name, value, "log.retention.ms must be unlimited (-1) or, greater than or equal to 1"));
         }
         Ok(())
     }
 
-    fn set_topic_default(&mut self, name: &str, value: &str) -> Result<()> {
-        let (property, synonym) = topic_property::find_synonym(name)
-            .ok_or_else(|| Error::config(format!("Unknown configuration '{name}'.")))?;
-        let mut candidate = self.log_config.clone();
-        (property.apply)(&mut candidate, name, &synonym.convert(value)?)?;
-        if candidate.retention_ms == Some(0) {
-            // Kafka allows 0 for a topic, but not as the broker's default.
-            return Err(invalid(name, value, "log.retention.ms must be unlimited (-1) or, equal or greater than 1"));
-        }
-        self.log_properties.insert(synonym.name, value.to_owned());
-        // A synonym of higher rank may be set already: what counts is the rank, not the order of the calls.
-        if let Some(text) = self.topic_default(property) {
-            (property.apply)(&mut self.log_config, property.name, &text)?;
+    /// A synonym of higher rank may be set, too: what counts is the rank, not the order of the calls.
+    fn apply_ranked(&mut self, name: &str) -> Result<()> {
+        if let Some((property, _)) = topic_property::find_synonym(name)
+            && let Some(text) = self.topic_default(property)
+        {
+            (property.apply)(Arc::make_mut(&mut self.log_config), property.name, &text)?;
         }
         Ok(())
     }
@@ -131,8 +178,23 @@ impl BrokerConfig {
     }
 
     /// The settings of a topic without overrides.
-    pub(crate) fn log_config(&self) -> &LogConfig {
+    pub(crate) fn log_config(&self) -> &Arc<LogConfig> {
         &self.log_config
+    }
+
+    /// The text of one property, if it is set anywhere.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.layers.all().into_iter().find_map(|layer| layer.get(name)).map(String::as_str)
+    }
+
+    /// What was set in one place: on this broker, for all brokers, at the start.
+    pub(crate) fn layer(&self, source: ConfigSource) -> Option<&BTreeMap<String, String>> {
+        match source {
+            ConfigSource::DynamicBroker => Some(&self.layers.dynamic_broker),
+            ConfigSource::DynamicDefaultBroker => Some(&self.layers.dynamic_default),
+            ConfigSource::StaticBroker => Some(&self.layers.fixed),
+            ConfigSource::DynamicTopic | ConfigSource::Default => None,
+        }
     }
 
     /// The default of one topic setting, in the topic setting's unit.
@@ -140,8 +202,22 @@ impl BrokerConfig {
         property
             .synonyms
             .iter()
-            .find_map(|synonym| synonym.convert(self.log_properties.get(synonym.name)?).ok())
+            .find_map(|synonym| synonym.convert(self.text(synonym.name)?).ok())
             .or_else(|| property.default.map(str::to_owned))
+    }
+
+    /// Whether the other amounts to the same, wherever it was set.
+    #[cfg(test)]
+    pub(crate) fn is_effectively(&self, other: &Self) -> bool {
+        let bare = |config: &Self| Self { layers: Layers::default(), ..config.clone() };
+        bare(self) == bare(other)
+    }
+}
+
+impl Layers {
+    /// From the one that counts most.
+    fn all(&self) -> [&BTreeMap<String, String>; 3] {
+        [&self.dynamic_broker, &self.dynamic_default, &self.fixed]
     }
 }
 
@@ -206,7 +282,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_broker_property() {
-        assert_eq!(refusal("auto.create.topics.enable", "true"), "Unknown configuration 'auto.create.topics.enable'.");
+        assert_eq!(refusal("broker.rack", "a"), "Unknown configuration 'broker.rack'.");
         assert_eq!(
             refusal("num.partitions", "0"),
             "Invalid value 0 for configuration num.partitions: Value must be at least 1"
@@ -222,7 +298,7 @@ mod tests {
         assert_eq!(
             refusal("log.retention.ms", "0"),
             "Invalid value 0 for configuration log.retention.ms: \
-             log.retention.ms must be unlimited (-1) or, equal or greater than 1"
+             log.retention.ms must be unlimited (-1) or, greater than or equal to 1"
         );
         assert!(with(&[("log.cleanup.policy", "compact")]).log_config().cleanup_policy.compact);
         assert!(refusal("unclean.leader.election.enable", "true").contains("has not built"));
@@ -234,6 +310,20 @@ mod tests {
         assert!(with(&[("group.min.session.timeout.ms", "1900000")]).validate().is_err());
         let lags = [("log.cleaner.min.compaction.lag.ms", "2"), ("log.cleaner.max.compaction.lag.ms", "1")];
         assert!(with(&lags).validate().is_err());
+    }
+
+    #[test]
+    fn what_is_set_while_the_broker_runs_counts_more() {
+        let fixed = with(&[("log.retention.hours", "1"), ("message.max.bytes", "100")]);
+        let set = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let none = BTreeMap::new();
+        let config = fixed.with_dynamic(&set("log.retention.ms", "5"), &none).unwrap();
+        assert_eq!((config.log_config().retention_ms, config.log_config().max_message_bytes), (Some(5), 100));
+        let config = config.with_dynamic(&set("log.retention.ms", "5"), &set("log.retention.ms", "6")).unwrap();
+        assert_eq!(config.log_config().retention_ms, Some(6));
+        assert_eq!(config.with_dynamic(&none, &none).unwrap(), fixed);
+        let refused = fixed.with_dynamic(&set("log.retention.ms", "0"), &none).unwrap_err().to_string();
+        assert!(refused.contains("must be unlimited (-1)"), "{refused}");
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) struct CleanerConfig {
     max_bytes_per_second: f64,
 }
 
+/// The one float is a rate that was checked to be a number above 0.
+impl Eq for CleanerConfig {}
+
 impl Default for CleanerConfig {
     fn default() -> Self {
         Self { enable: true, dedupe_buffer_size: 128 << 20, backoff_ms: 15_000, max_bytes_per_second: f64::MAX }
@@ -27,7 +30,7 @@ impl Default for CleanerConfig {
 
 impl CleanerConfig {
     /// Sets one property from its text; false for a name that is not here.
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<bool> {
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<bool> {
         match name {
             "log.cleaner.enable" => self.enable = parse_bool(name, value)?,
             "log.cleaner.backoff.ms" => self.backoff_ms = parse_i64(name, value, 0..)?,

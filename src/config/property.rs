@@ -27,7 +27,13 @@ pub(crate) fn parse_i16(name: &str, text: &str, range: impl RangeBounds<i16>) ->
 
 /// Kafka's `DOUBLE`.
 pub(crate) fn parse_f64(name: &str, text: &str, range: impl RangeBounds<f64>) -> Result<f64> {
-    check_range(name, parse_number(name, text, "DOUBLE")?, range)
+    let number: f64 = parse_number(name, text, "DOUBLE")?;
+    // Java's NaN is in every range.
+    if number.is_nan() {
+        Err(invalid(name, text, "Not a number of type DOUBLE"))
+    } else {
+        check_range(name, number, range)
+    }
 }
 
 /// A span of time in ms, none of which may be negative; `range` is in ms too.

@@ -10,8 +10,11 @@
 //! A value whose absence would show (`remote.storage.enable=true`, `unclean.leader.election.enable=true`, throttled
 //! replicas) is refused with `INVALID_CONFIG`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::config::ConfigType::{self, Boolean, Double, Int, List, Long, String as Word};
+use crate::config::broker_property::BrokerProperty;
 use crate::config::property::{
     invalid, not_built, parse_bool, parse_enum, parse_f64, parse_i32, parse_i64, parse_list,
 };
@@ -26,6 +29,7 @@ pub(crate) struct TopicProperty {
     pub(crate) synonyms: &'static [Synonym],
     /// Kafka's default. `None`: not set.
     pub(crate) default: Option<&'static str>,
+    pub(crate) kind: ConfigType,
     /// Parses the text (which stands for the property of the given name), checks it and stores it.
     pub(crate) apply: fn(&mut LogConfig, &str, &str) -> Result<()>,
 }
@@ -44,7 +48,33 @@ enum Unit {
     Hours(i32),
 }
 
+impl TopicProperty {
+    /// The broker's properties behind this setting. Only the first of them can be altered while brokers run; where there
+    /// are several, the last has the default.
+    pub(crate) fn broker_properties(&'static self) -> impl Iterator<Item = BrokerProperty> {
+        let only = self.synonyms.len() == 1;
+        self.synonyms.iter().enumerate().map(move |(rank, synonym)| BrokerProperty {
+            name: synonym.name,
+            kind: if matches!(synonym.unit, Unit::Same) { self.kind } else { Int },
+            default: if only || rank > 0 { synonym.default_from(self.default) } else { None },
+            is_dynamic: rank == 0,
+        })
+    }
+}
+
 impl Synonym {
+    /// The built-in value, from that of the topic's setting.
+    fn default_from(&self, default: Option<&'static str>) -> Option<Cow<'static, str>> {
+        match self.unit {
+            Unit::Same => default.map(Cow::from),
+            Unit::Minutes => None,
+            Unit::Hours(_) => {
+                let ms: i64 = default?.parse().ok()?;
+                Some(Cow::from((ms / 3_600_000).to_string()))
+            }
+        }
+    }
+
     /// The text in the topic setting's own unit.
     pub(crate) fn convert(&self, text: &str) -> Result<String> {
         let (ms_per_unit, at_least) = match self.unit {
@@ -71,10 +101,18 @@ pub(crate) fn find_synonym(broker_property: &str) -> Option<(&'static TopicPrope
     })
 }
 
+/// The longest value, in Java's characters: what Kafka's metadata records can hold.
+pub(crate) const MAX_VALUE_LENGTH: usize = i16::MAX as usize;
+
 /// Checks a topic's overrides as the controller does before it creates the topic, and says what they amount to.
 pub(crate) fn validate(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<LogConfig> {
     if let Some(name) = overrides.keys().find(|name| find(name).is_none()) {
         return Err(Error::config(format!("Unknown topic config name: {name}")));
+    }
+    if overrides.values().any(|value| value.encode_utf16().count() > MAX_VALUE_LENGTH) {
+        return Err(Error::config(format!(
+            "The configuration value cannot be added because it exceeds the maximum value size of {MAX_VALUE_LENGTH} bytes."
+        )));
     }
     let log_config = LogConfig::resolve(broker.log_config(), overrides)?;
     check_compaction_lag(|property| overrides.get(property.name).cloned().or_else(|| broker.topic_default(property)))?;
@@ -103,54 +141,68 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         "brokerless.memory.max.bytes",
         &[same("brokerless.topic.memory.max.bytes")],
         "-1",
+        Long,
         |config, name, text| {
             config.memory_max_bytes = u64::try_from(parse_i64(name, text, -1..)?).ok();
             Ok(())
         },
     ),
-    property("cleanup.policy", &[same("log.cleanup.policy")], "delete", cleanup_policy),
-    property("compression.type", &[same("compression.type")], "producer", compression_type),
-    property("compression.gzip.level", &[same("compression.gzip.level")], "-1", gzip_level),
-    property("compression.lz4.level", &[same("compression.lz4.level")], "9", |_, name, text| {
+    property("cleanup.policy", &[same("log.cleanup.policy")], "delete", List, cleanup_policy),
+    property("compression.type", &[same("compression.type")], "producer", Word, compression_type),
+    property("compression.gzip.level", &[same("compression.gzip.level")], "-1", Int, gzip_level),
+    property("compression.lz4.level", &[same("compression.lz4.level")], "9", Int, |_, name, text| {
         parse_i32(name, text, 1..=17).map(drop)
     }),
-    property("compression.zstd.level", &[same("compression.zstd.level")], "3", |_, name, text| {
+    property("compression.zstd.level", &[same("compression.zstd.level")], "3", Int, |_, name, text| {
         parse_i32(name, text, -131_072..=22).map(drop)
     }),
-    property("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")], "86400000", |config, name, text| {
-        config.delete_retention_ms = parse_i64(name, text, 0..)?;
-        Ok(())
-    }),
-    property("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")], "60000", |config, name, text| {
+    property(
+        "delete.retention.ms",
+        &[same("log.cleaner.delete.retention.ms")],
+        "86400000",
+        Long,
+        |config, name, text| {
+            config.delete_retention_ms = parse_i64(name, text, 0..)?;
+            Ok(())
+        },
+    ),
+    property("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")], "60000", Long, |config, name, text| {
         config.file_delete_delay_ms = parse_i64(name, text, 0..)?;
         Ok(())
     }),
-    property("flush.messages", &[same("log.flush.interval.messages")], I64_MAX, |_, name, text| {
+    property("flush.messages", &[same("log.flush.interval.messages")], I64_MAX, Long, |_, name, text| {
         parse_i64(name, text, 1..).map(drop)
     }),
     property(
         "flush.ms",
         &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")],
         I64_MAX,
+        Long,
         |_, name, text| parse_i64(name, text, 0..).map(drop),
     ),
-    property("follower.replication.throttled.replicas", &[], "", throttled_replicas),
-    property("index.interval.bytes", &[same("log.index.interval.bytes")], "4096", |config, name, text| {
+    property("follower.replication.throttled.replicas", &[], "", List, throttled_replicas),
+    property("index.interval.bytes", &[same("log.index.interval.bytes")], "4096", Int, |config, name, text| {
         config.index_interval_bytes = parse_i32(name, text, 0..)? as u32;
         Ok(())
     }),
-    property("leader.replication.throttled.replicas", &[], "", throttled_replicas),
-    property("local.retention.bytes", &[same("log.local.retention.bytes")], "-2", |_, name, text| {
+    property("leader.replication.throttled.replicas", &[], "", List, throttled_replicas),
+    property("local.retention.bytes", &[same("log.local.retention.bytes")], "-2", Long, |_, name, text| {
         parse_i64(name, text, -2..).map(drop)
     }),
-    property("local.retention.ms", &[same("log.local.retention.ms")], "-2", |_, name, text| {
+    property("local.retention.ms", &[same("log.local.retention.ms")], "-2", Long, |_, name, text| {
         parse_i64(name, text, -2..).map(drop)
     }),
-    property("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")], I64_MAX, |config, name, text| {
-        config.max_compaction_lag_ms = parse_i64(name, text, 1..)?;
-        Ok(())
-    }),
-    property("max.message.bytes", &[same("message.max.bytes")], "1048588", |config, name, text| {
+    property(
+        "max.compaction.lag.ms",
+        &[same("log.cleaner.max.compaction.lag.ms")],
+        I64_MAX,
+        Long,
+        |config, name, text| {
+            config.max_compaction_lag_ms = parse_i64(name, text, 1..)?;
+            Ok(())
+        },
+    ),
+    property("max.message.bytes", &[same("message.max.bytes")], "1048588", Int, |config, name, text| {
         config.max_message_bytes = parse_i32(name, text, 0..)? as u32;
         Ok(())
     }),
@@ -158,6 +210,7 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         "message.timestamp.after.max.ms",
         &[same("log.message.timestamp.after.max.ms")],
         "3600000",
+        Long,
         |config, name, text| {
             config.timestamp_after_max_ms = parse_i64(name, text, 0..)?;
             Ok(())
@@ -167,33 +220,48 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         "message.timestamp.before.max.ms",
         &[same("log.message.timestamp.before.max.ms")],
         I64_MAX,
+        Long,
         |config, name, text| {
             config.timestamp_before_max_ms = parse_i64(name, text, 0..)?;
             Ok(())
         },
     ),
-    property("message.timestamp.type", &[same("log.message.timestamp.type")], "CreateTime", |config, name, text| {
-        const TYPES: [(&str, TimestampType); 2] =
-            [("CreateTime", TimestampType::CreateTime), ("LogAppendTime", TimestampType::LogAppendTime)];
-        config.timestamp_type = parse_enum(name, text, &TYPES)?;
-        Ok(())
-    }),
-    property("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")], "0.5", |config, name, text| {
-        config.min_cleanable_dirty_ratio = parse_f64(name, text, 0.0..=1.0)?;
-        Ok(())
-    }),
-    property("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")], "0", |config, name, text| {
+    property(
+        "message.timestamp.type",
+        &[same("log.message.timestamp.type")],
+        "CreateTime",
+        Word,
+        |config, name, text| {
+            const TYPES: [(&str, TimestampType); 2] =
+                [("CreateTime", TimestampType::CreateTime), ("LogAppendTime", TimestampType::LogAppendTime)];
+            config.timestamp_type = parse_enum(name, text, &TYPES)?;
+            Ok(())
+        },
+    ),
+    property(
+        "min.cleanable.dirty.ratio",
+        &[same("log.cleaner.min.cleanable.ratio")],
+        "0.5",
+        Double,
+        |config, name, text| {
+            config.min_cleanable_dirty_ratio = parse_f64(name, text, 0.0..=1.0)?;
+            Ok(())
+        },
+    ),
+    property("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")], "0", Long, |config, name, text| {
         config.min_compaction_lag_ms = parse_i64(name, text, 0..)?;
         Ok(())
     }),
-    property("min.insync.replicas", &[same("min.insync.replicas")], "1", |config, name, text| {
+    property("min.insync.replicas", &[same("min.insync.replicas")], "1", Int, |config, name, text| {
         config.min_insync_replicas = parse_i32(name, text, 1..)?;
         Ok(())
     }),
-    property("preallocate", &[same("log.preallocate")], "false", |_, name, text| parse_bool(name, text).map(drop)),
-    property("remote.log.copy.disable", &[], "false", |_, name, text| parse_bool(name, text).map(drop)),
-    property("remote.log.delete.on.disable", &[], "false", |_, name, text| parse_bool(name, text).map(drop)),
-    property("remote.storage.enable", &[], "false", |_, name, text| {
+    property("preallocate", &[same("log.preallocate")], "false", Boolean, |_, name, text| {
+        parse_bool(name, text).map(drop)
+    }),
+    property("remote.log.copy.disable", &[], "false", Boolean, |_, name, text| parse_bool(name, text).map(drop)),
+    property("remote.log.delete.on.disable", &[], "false", Boolean, |_, name, text| parse_bool(name, text).map(drop)),
+    property("remote.storage.enable", &[], "false", Boolean, |_, name, text| {
         if parse_bool(name, text)? {
             // What a Kafka broker without a remote log system says, and why there is none here.
             return Err(Error::config(
@@ -203,7 +271,7 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         }
         Ok(())
     }),
-    property("retention.bytes", &[same("log.retention.bytes")], "-1", |config, name, text| {
+    property("retention.bytes", &[same("log.retention.bytes")], "-1", Long, |config, name, text| {
         config.retention_bytes = u64::try_from(parse_i64(name, text, ..)?).ok();
         Ok(())
     }),
@@ -211,13 +279,14 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         "retention.ms",
         &[same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours", i32::MIN)],
         "604800000",
+        Long,
         |config, name, text| {
             config.retention_ms = Some(parse_i64(name, text, -1..)?).filter(|ms| *ms >= 0);
             Ok(())
         },
     ),
     // At least 1 MiB since Kafka 4.0 (KIP-1030).
-    property("segment.bytes", &[same("log.segment.bytes")], "1073741824", |config, name, text| {
+    property("segment.bytes", &[same("log.segment.bytes")], "1073741824", Int, |config, name, text| {
         config.segment_bytes = parse_i32(name, text, 1 << 20..)? as u32;
         Ok(())
     }),
@@ -226,12 +295,13 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         name: "internal.segment.bytes",
         synonyms: &[],
         default: None,
+        kind: Int,
         apply: |config, name, text| {
             config.segment_bytes = parse_i32(name, text, 1..)? as u32;
             Ok(())
         },
     },
-    property("segment.index.bytes", &[same("log.index.size.max.bytes")], "10485760", |config, name, text| {
+    property("segment.index.bytes", &[same("log.index.size.max.bytes")], "10485760", Int, |config, name, text| {
         config.segment_index_bytes = parse_i32(name, text, 4..)? as u32;
         Ok(())
     }),
@@ -239,18 +309,31 @@ pub(crate) static TOPIC_PROPERTIES: &[TopicProperty] = &[
         "segment.jitter.ms",
         &[same("log.roll.jitter.ms"), hours("log.roll.jitter.hours", 0)],
         "0",
+        Long,
         |config, name, text| {
             config.segment_jitter_ms = parse_i64(name, text, 0..)?;
             Ok(())
         },
     ),
-    property("segment.ms", &[same("log.roll.ms"), hours("log.roll.hours", 1)], "604800000", |config, name, text| {
-        config.segment_ms = parse_i64(name, text, 1..)?;
-        Ok(())
-    }),
-    property("unclean.leader.election.enable", &[same("unclean.leader.election.enable")], "false", |_, name, text| {
-        if parse_bool(name, text)? { Err(not_built(name, text)) } else { Ok(()) }
-    }),
+    property(
+        "segment.ms",
+        &[same("log.roll.ms"), hours("log.roll.hours", 1)],
+        "604800000",
+        Long,
+        |config, name, text| {
+            config.segment_ms = parse_i64(name, text, 1..)?;
+            Ok(())
+        },
+    ),
+    property(
+        "unclean.leader.election.enable",
+        &[same("unclean.leader.election.enable")],
+        "false",
+        Boolean,
+        |_, name, text| {
+            if parse_bool(name, text)? { Err(not_built(name, text)) } else { Ok(()) }
+        },
+    ),
 ];
 
 const I64_MAX: &str = "9223372036854775807";
@@ -259,9 +342,10 @@ const fn property(
     name: &'static str,
     synonyms: &'static [Synonym],
     default: &'static str,
+    kind: ConfigType,
     apply: fn(&mut LogConfig, &str, &str) -> Result<()>,
 ) -> TopicProperty {
-    TopicProperty { name, synonyms, default: Some(default), apply }
+    TopicProperty { name, synonyms, default: Some(default), kind, apply }
 }
 
 const fn same(name: &'static str) -> Synonym {
@@ -360,7 +444,8 @@ mod tests {
         let mut names: Vec<_> = TOPIC_PROPERTIES.iter().map(|property| property.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 34);
+        // Kafka's 34, and `brokerless.memory.max.bytes`.
+        assert_eq!(names.len(), 35);
         let position = |name| TOPIC_PROPERTIES.iter().position(|property| property.name == name);
         assert!(position("internal.segment.bytes") > position("segment.bytes"));
     }
@@ -417,6 +502,7 @@ mod tests {
             max_message_bytes: 0,
             compression: Some(CompressionType::None),
             timestamp_type: TimestampType::LogAppendTime,
+            min_cleanable_dirty_ratio: 0.25,
             min_insync_replicas: 2,
             ..LogConfig::default()
         };

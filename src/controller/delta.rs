@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::LogConfig;
+use crate::controller::topic_name::unify;
 use crate::controller::{BrokerImage, MetadataImage, MetadataRecord, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicId};
@@ -41,14 +42,17 @@ impl From<ReplayError> for Error {
 #[derive(Debug)]
 pub(crate) struct MetadataDelta {
     image: MetadataImage,
-    defaults: Arc<LogConfig>,
+    /// The broker whose settings are those of the topics that have none of their own.
+    node: BrokerId,
     /// Topics whose overrides changed, by name: what they amount to is worked out once, at the end.
     reconfigured: BTreeSet<Arc<str>>,
+    /// Whether a broker's settings changed, and with them what every topic's amount to.
+    brokers_reconfigured: bool,
 }
 
 impl MetadataDelta {
-    pub(crate) fn new(base: &MetadataImage, defaults: Arc<LogConfig>) -> Self {
-        Self { image: base.clone(), defaults, reconfigured: BTreeSet::new() }
+    pub(crate) fn new(base: &MetadataImage, node: BrokerId) -> Self {
+        Self { image: base.clone(), node, reconfigured: BTreeSet::new(), brokers_reconfigured: false }
     }
 
     /// Adds what `record`, at this offset of the log, says. After an error the delta is good for nothing.
@@ -102,6 +106,18 @@ impl MetadataDelta {
                 self.reconfigured.insert(key);
                 Ok(())
             }
+            MetadataRecord::BrokerConfig { broker, name, value } => {
+                let configs = self.image.broker_configs.entry(*broker).or_default();
+                match value {
+                    Some(value) => configs.insert(name.clone(), value.clone()),
+                    None => configs.remove(name),
+                };
+                if configs.is_empty() {
+                    self.image.broker_configs.remove(broker);
+                }
+                self.brokers_reconfigured = true;
+                Ok(())
+            }
             MetadataRecord::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch } => {
                 let topic = self.topic_mut(*topic_id)?;
                 if usize::try_from(*partition) != Ok(topic.partitions.len()) {
@@ -114,6 +130,7 @@ impl MetadataDelta {
                     leader_epoch: *leader_epoch,
                     partition_epoch: *partition_epoch,
                 });
+                self.image.partition_count += 1;
                 Ok(())
             }
             MetadataRecord::PartitionChange { topic_id, partition, isr, leader } => {
@@ -125,7 +142,16 @@ impl MetadataDelta {
             }
             MetadataRecord::RemoveTopic { id } => {
                 let name = self.image.topic_names.remove(id).ok_or_else(|| unknown_topic(*id))?;
-                self.image.topics.remove(&name);
+                let removed = self.image.topics.remove(&name);
+                self.image.partition_count -= removed.map_or(0, |topic| topic.partitions.len());
+                if let Some(unified) = unify(&name)
+                    && let Some(names) = self.image.collidable.get_mut(&*unified)
+                {
+                    names.retain(|other| *other != name);
+                    if names.is_empty() {
+                        self.image.collidable.remove(&*unified);
+                    }
+                }
                 self.reconfigured.remove(&name);
                 Ok(())
             }
@@ -152,8 +178,14 @@ impl MetadataDelta {
             name: name.clone(),
             partitions: Vec::new(),
             configs: Default::default(),
-            log_config: self.defaults.clone(),
+            log_config: self.image.config.log_config().clone(),
         };
+        if let Some(unified) = unify(&name) {
+            match self.image.collidable.get_mut(&*unified) {
+                Some(names) => names.push(name.clone()),
+                None => drop(self.image.collidable.insert(unified.into(), vec![name.clone()])),
+            }
+        }
         self.image.topics.insert(name.clone(), Arc::new(image));
         self.image.topic_names.insert(id, name);
         Ok(())
@@ -167,11 +199,34 @@ impl MetadataDelta {
 
     /// The image with every record in it.
     pub(crate) fn apply(mut self) -> Result<MetadataImage, ReplayError> {
+        let offset = self.image.offset;
+        if self.brokers_reconfigured {
+            let image = &mut self.image;
+            let config = image
+                .config
+                .with_dynamic(image.broker_config(None), image.broker_config(Some(self.node)))
+                .map_err(|error| ReplayError { offset, reason: format!("broker {}: {error}", self.node) })?;
+            if *config.log_config() != *image.config.log_config() {
+                self.reconfigured.extend(image.topics.keys().cloned());
+            }
+            image.config = Arc::new(config);
+        }
+        let defaults = Arc::clone(self.image.config.log_config());
         for name in &self.reconfigured {
-            let Some(topic) = self.image.topics.get_mut(name) else { continue };
-            let resolved = LogConfig::resolve(&self.defaults, &topic.configs)
-                .map_err(|error| ReplayError { offset: self.image.offset, reason: format!("topic {name}: {error}") })?;
-            Arc::make_mut(topic).log_config = Arc::new(resolved);
+            let Some(topic) = self.image.topics.get(name) else { continue };
+            let resolved = if topic.configs.is_empty() {
+                defaults.clone()
+            } else {
+                let resolved = LogConfig::resolve(&defaults, &topic.configs);
+                let reason = |error| ReplayError { offset, reason: format!("topic {name}: {error}") };
+                Arc::new(resolved.map_err(reason)?)
+            };
+            // A topic that comes to the same, because it overrides what changed, stays the same allocation.
+            if resolved != topic.log_config
+                && let Some(topic) = self.image.topics.get_mut(name)
+            {
+                Arc::make_mut(topic).log_config = resolved;
+            }
         }
         Ok(self.image)
     }
@@ -204,7 +259,7 @@ mod tests {
     }
 
     fn delta_on(base: &MetadataImage, records: &[MetadataRecord]) -> Result<MetadataImage, ReplayError> {
-        let mut delta = MetadataDelta::new(base, Arc::default());
+        let mut delta = MetadataDelta::new(base, BrokerId(1));
         for (offset, record) in (base.offset + 1..).zip(records) {
             delta.replay(offset, record)?;
         }
@@ -267,7 +322,7 @@ mod tests {
         };
         assert_eq!(refuse(&[ids(1000), ids(1000)]).offset, 1);
 
-        let mut delta = MetadataDelta::new(&MetadataImage::default(), Arc::default());
+        let mut delta = MetadataDelta::new(&MetadataImage::default(), BrokerId(1));
         delta.replay(4, &topic("t", 1)).unwrap();
         let error = Error::from(delta.replay(4, &topic("u", 2)).unwrap_err());
         assert_eq!(error.code(), ErrorCode::UnknownServerError);

@@ -1,10 +1,11 @@
 //! [`MetadataImage`]: the cluster's metadata at one offset of the metadata log, immutable.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::LogConfig;
+use crate::config::{BrokerConfig, LogConfig};
 use crate::types::{BrokerId, LeaderEpoch, NO_OFFSET, Offset, TopicId, TopicPartition};
+use crate::util::chunk_map::ChunkMap;
 
 /// Everything that replaying the metadata log up to `offset` says. Readers load one image per request and pass it down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +14,17 @@ pub(crate) struct MetadataImage {
     pub(crate) offset: Offset,
     pub(crate) brokers: BTreeMap<BrokerId, BrokerImage>,
     /// By name, in order of name.
-    pub(crate) topics: BTreeMap<Arc<str>, Arc<TopicImage>>,
-    pub(crate) topic_names: HashMap<TopicId, Arc<str>>,
+    pub(crate) topics: ChunkMap<Arc<str>, Arc<TopicImage>>,
+    pub(crate) topic_names: ChunkMap<TopicId, Arc<str>>,
+    /// The topics with a `.` or `_` in their name, by that name with `_` only. One for each, unless one request created
+    /// several.
+    pub(crate) collidable: ChunkMap<Arc<str>, Vec<Arc<str>>>,
+    /// Of all topics together.
+    pub(crate) partition_count: usize,
+    /// What was set while brokers run: by broker, and under `None` for all of them.
+    pub(crate) broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
+    /// What the broker beside this controller was started with and what was set since amount to.
+    pub(crate) config: Arc<BrokerConfig>,
     /// The first producer id that no block has been handed out for.
     pub(crate) next_producer_id: i64,
 }
@@ -62,8 +72,12 @@ impl Default for MetadataImage {
         Self {
             offset: NO_OFFSET,
             brokers: BTreeMap::new(),
-            topics: BTreeMap::new(),
-            topic_names: HashMap::new(),
+            topics: ChunkMap::default(),
+            topic_names: ChunkMap::default(),
+            collidable: ChunkMap::default(),
+            partition_count: 0,
+            broker_configs: BTreeMap::new(),
+            config: Arc::default(),
             next_producer_id: 0,
         }
     }
@@ -81,6 +95,12 @@ impl MetadataImage {
 
     pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
         self.topics.get(self.topic_names.get(&id)?)
+    }
+
+    /// What was set while brokers run, for one of them or, with `None`, for all.
+    pub(crate) fn broker_config(&self, broker: Option<BrokerId>) -> &BTreeMap<String, String> {
+        static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+        self.broker_configs.get(&broker).unwrap_or(&NOTHING)
     }
 
     /// Whether the broker may lead: it is registered and not fenced.

@@ -15,11 +15,17 @@
 //!    is never empty.
 //! 5. A topic's id is fresh each time a topic of that name is created.
 //!
+//! What was set on brokers while they run is in the log and in the image; what they were started with is not in the log, so
+//! a controller is given it, and its image holds what the two amount to.
+//!
 //! Randomness (topic ids, where placement starts) comes from the generator that is handed in; nothing depends on time.
 
 mod brokers;
+mod configs;
 mod delta;
+mod elections;
 mod image;
+mod new_partitions;
 mod partitions;
 mod placement;
 mod producer_ids;
@@ -31,6 +37,8 @@ mod topics;
 
 pub(crate) use brokers::BrokerRegistration;
 pub(crate) use delta::{MetadataDelta, ReplayError};
+pub use elections::ElectionType;
+pub(crate) use elections::Elections;
 pub(crate) use image::{BrokerImage, MetadataImage, PartitionImage, TopicImage, is_internal_topic};
 #[cfg(test)]
 pub(crate) use partitions::AlterPartition;
@@ -42,7 +50,7 @@ pub(crate) use topics::TopicSelector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{BrokerConfig, LogConfig};
+use crate::config::BrokerConfig;
 use crate::error::{Error, ErrorCode};
 use crate::types::{BrokerId, Offset};
 
@@ -54,6 +62,8 @@ pub(crate) struct CreatableTopic {
     pub(crate) partitions: i32,
     /// -1 for `default.replication.factor` of the broker.
     pub(crate) replication_factor: i16,
+    /// Each partition's brokers, the preferred leader first, where they are not to be chosen; then the two above are -1.
+    pub(crate) assignments: Vec<(i32, Vec<BrokerId>)>,
     /// Overrides, in Kafka's property names.
     pub(crate) configs: BTreeMap<String, String>,
 }
@@ -75,19 +85,30 @@ impl<T> Outcome<T> {
 /// The state machine. Its driver runs one command at a time and replays the records before the next.
 #[derive(Debug)]
 pub(crate) struct Controller {
-    config: BrokerConfig,
-    /// What topics without overrides share.
-    defaults: Arc<LogConfig>,
+    /// The broker beside this controller.
+    node: BrokerId,
+    /// How many partitions the cluster may hold.
+    max_partitions: usize,
     image: Arc<MetadataImage>,
     rng: fastrand::Rng,
 }
 
 impl Controller {
-    /// A controller before the first record of its log. To open an existing log, replay all of it, and hand in a
-    /// generator that is seeded differently from last time: the ids of deleted topics are not remembered.
-    pub(crate) fn new(config: BrokerConfig, rng: fastrand::Rng) -> Self {
-        let defaults = Arc::new(config.log_config().clone());
-        Self { config, defaults, image: Arc::default(), rng }
+    /// How many partitions a cluster may hold unless it is told otherwise: about what Kafka recommends as a cluster's
+    /// most. It bounds the memory that one process spends on empty partitions.
+    pub(crate) const DEFAULT_MAX_PARTITIONS: usize = 200_000;
+
+    /// A controller before the first record of its log, beside the broker `node` with these settings. To open an existing
+    /// log, replay all of it, and hand in a generator that is seeded differently from last time: the ids of deleted
+    /// topics are not remembered.
+    pub(crate) fn new(node: BrokerId, config: BrokerConfig, max_partitions: usize, rng: fastrand::Rng) -> Self {
+        let image = MetadataImage { config: Arc::new(config), ..MetadataImage::default() };
+        Self { node, max_partitions, image: Arc::new(image), rng }
+    }
+
+    /// What the broker was started with and what was set since.
+    fn config(&self) -> &BrokerConfig {
+        &self.image.config
     }
 
     /// The metadata as of the last replay.
@@ -101,7 +122,7 @@ impl Controller {
         if records.is_empty() {
             return Ok(());
         }
-        let mut delta = MetadataDelta::new(&self.image, self.defaults.clone());
+        let mut delta = MetadataDelta::new(&self.image, self.node);
         for (offset, record) in (base_offset..).zip(records) {
             delta.replay(offset, record)?;
         }

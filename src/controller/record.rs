@@ -28,6 +28,8 @@ pub(crate) enum MetadataRecord {
     Topic { name: String, id: TopicId },
     /// `ConfigRecord` of a topic; `None` removes the override.
     TopicConfig { topic: String, name: String, value: Option<String> },
+    /// `ConfigRecord` of a broker, or of all of them; `None` takes the value away.
+    BrokerConfig { broker: Option<BrokerId>, name: String, value: Option<String> },
     /// `PartitionRecord`.
     Partition {
         topic_id: TopicId,
@@ -63,8 +65,9 @@ const REMOVE_TOPIC: u32 = 9;
 const PRODUCER_IDS: u32 = 15;
 const BROKER_REGISTRATION_CHANGE: u32 = 17;
 
-/// `ConfigResource.Type.TOPIC`.
+/// `ConfigResource.Type.TOPIC` and `.BROKER`.
 const TOPIC_RESOURCE: i8 = 2;
+const BROKER_RESOURCE: i8 = 4;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -91,6 +94,11 @@ impl MetadataRecord {
             }
             Self::TopicConfig { topic, name, value } => {
                 writer.i8(TOPIC_RESOURCE).compact_string(topic).compact_string(name);
+                writer.compact_nullable_string(value.as_deref()).no_tagged_fields();
+            }
+            Self::BrokerConfig { broker, name, value } => {
+                let resource = broker.map(|id| id.to_string()).unwrap_or_default();
+                writer.i8(BROKER_RESOURCE).compact_string(&resource).compact_string(name);
                 writer.compact_nullable_string(value.as_deref()).no_tagged_fields();
             }
             Self::Partition { topic_id, partition, replicas, isr, leader, leader_epoch, partition_epoch } => {
@@ -131,7 +139,7 @@ impl MetadataRecord {
             Self::RegisterBroker { .. } => REGISTER_BROKER,
             Self::FenceBroker { .. } => BROKER_REGISTRATION_CHANGE,
             Self::Topic { .. } => TOPIC,
-            Self::TopicConfig { .. } => CONFIG,
+            Self::TopicConfig { .. } | Self::BrokerConfig { .. } => CONFIG,
             Self::Partition { .. } => PARTITION,
             Self::PartitionChange { .. } => PARTITION_CHANGE,
             Self::RemoveTopic { .. } => REMOVE_TOPIC,
@@ -157,13 +165,7 @@ impl MetadataRecord {
                 let name = reader.compact_string()?;
                 Self::Topic { name, id: TopicId::from_u128(reader.uuid()?) }
             }
-            CONFIG => {
-                if reader.i8()? != TOPIC_RESOURCE {
-                    return Err(DecodeError { what: "config record: not of a topic" });
-                }
-                let (topic, name) = (reader.compact_string()?, reader.compact_string()?);
-                Self::TopicConfig { topic, name, value: reader.compact_nullable_string()? }
-            }
+            CONFIG => read_config(&mut reader)?,
             PARTITION => read_partition(&mut reader)?,
             PARTITION_CHANGE => read_partition_change(&mut reader)?,
             REMOVE_TOPIC => Self::RemoveTopic { id: TopicId::from_u128(reader.uuid()?) },
@@ -211,6 +213,21 @@ fn read_registration_change(reader: &mut Reader<'_>) -> Result<MetadataRecord> {
     })?;
     let fenced = fenced.ok_or(DecodeError { what: "broker registration change: nothing changes" })?;
     Ok(MetadataRecord::FenceBroker { broker_id, broker_epoch, fenced })
+}
+
+fn read_config(reader: &mut Reader<'_>) -> Result<MetadataRecord> {
+    let kind = reader.i8()?;
+    let (resource, name) = (reader.compact_string()?, reader.compact_string()?);
+    let value = reader.compact_nullable_string()?;
+    match kind {
+        TOPIC_RESOURCE => Ok(MetadataRecord::TopicConfig { topic: resource, name, value }),
+        BROKER_RESOURCE if resource.is_empty() => Ok(MetadataRecord::BrokerConfig { broker: None, name, value }),
+        BROKER_RESOURCE => {
+            let id = resource.parse().map_err(|_| DecodeError { what: "config record: not the id of a broker" })?;
+            Ok(MetadataRecord::BrokerConfig { broker: Some(BrokerId(id)), name, value })
+        }
+        _ => Err(DecodeError { what: "config record: neither of a topic nor of a broker" }),
+    }
 }
 
 fn read_partition(reader: &mut Reader<'_>) -> Result<MetadataRecord> {
@@ -288,6 +305,8 @@ mod tests {
             MetadataRecord::Topic { name: "foo".into(), id },
             MetadataRecord::TopicConfig { topic: "foo".into(), name: "a".into(), value: Some("b".into()) },
             MetadataRecord::TopicConfig { topic: "foo".into(), name: "a".into(), value: None },
+            MetadataRecord::BrokerConfig { broker: Some(BrokerId(7)), name: "a".into(), value: Some("b".into()) },
+            MetadataRecord::BrokerConfig { broker: None, name: "a".into(), value: None },
             MetadataRecord::Partition {
                 topic_id: id,
                 partition: 3,
@@ -336,7 +355,9 @@ mod tests {
             &[2, 0, 5, 2, 0, 0, 0, 2, 1, 4, 0xff, 0xff, 0xff, 0xff],
         ]
         .concat();
-        assert_eq!(samples[7].encode(), change);
+        assert_eq!(samples[9].encode(), change);
+        assert_eq!(samples[6].encode(), [1, 4, 0, 4, 2, b'7', 2, b'a', 2, b'b', 0][..]);
+        assert_eq!(samples[7].encode(), [1, 4, 0, 4, 1, 2, b'a', 0, 0][..]);
         let unfence = [1, 17, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 1, 0, 1, 0xff];
         assert_eq!(samples[1].encode(), unfence[..]);
     }
@@ -347,7 +368,8 @@ mod tests {
         assert_eq!(refuse(&[0, 2, 0]), "metadata record: unknown frame version");
         assert_eq!(refuse(&[1, 2, 1]), "metadata record: unknown version");
         assert_eq!(refuse(&[1, 12, 0]), "metadata record: unknown api key");
-        assert_eq!(refuse(&[1, 4, 0, 4]), "config record: not of a topic");
+        assert_eq!(refuse(&[1, 4, 0, 8, 1, 1, 0, 0]), "config record: neither of a topic nor of a broker");
+        assert_eq!(refuse(&[1, 4, 0, 4, 2, b'x', 1, 0, 0]), "config record: not the id of a broker");
         let mut change = vec![1, 5, 0, 0, 0, 0, 3];
         change.extend([0; 16]);
         change.extend([1, 2, 1, 1]);

@@ -1,16 +1,22 @@
 //! The controller as its driver uses it, and random histories of it.
 
+mod configs;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{AlterConfigOp, ConfigResource, LogConfig};
 use crate::types::{LeaderEpoch, TopicId};
+use crate::util::testing::cases;
 
 /// A controller with its log: runs a command, appends what it wants, replays that.
 struct Driver {
     controller: Controller,
+    /// What the broker was started with.
+    config: BrokerConfig,
     log: Vec<bytes::Bytes>,
 }
 
@@ -24,7 +30,12 @@ impl Driver {
         for (name, value) in properties {
             config.set(name, value).unwrap();
         }
-        Self { controller: Controller::new(config, fastrand::Rng::with_seed(42)), log: Vec::new() }
+        Self { controller: Self::controller(config.clone(), 42), config, log: Vec::new() }
+    }
+
+    fn controller(config: BrokerConfig, seed: u64) -> Controller {
+        let rng = fastrand::Rng::with_seed(seed);
+        Controller::new(BrokerId(1), config, Controller::DEFAULT_MAX_PARTITIONS, rng)
     }
 
     /// With these brokers, registered and unfenced.
@@ -78,7 +89,7 @@ impl Driver {
     }
 
     fn grow(&mut self, name: &str, total: i32) -> Result<Arc<TopicImage>, Error> {
-        let outcome = self.controller.create_partitions(name, total, false);
+        let outcome = self.controller.create_partitions(name, total, None, false);
         self.commit(outcome)
     }
 
@@ -90,7 +101,7 @@ impl Driver {
     /// A controller that opens the log of this one.
     fn reopened(&self) -> Controller {
         let records: Vec<_> = self.log.iter().map(|value| MetadataRecord::decode(value).unwrap()).collect();
-        let mut controller = Controller::new(self.controller.config.clone(), fastrand::Rng::with_seed(0));
+        let mut controller = Self::controller(self.config.clone(), 0);
         controller.replay(&records, 0).unwrap();
         controller
     }
@@ -98,7 +109,7 @@ impl Driver {
 
 fn topic(name: &str, partitions: i32, replication_factor: i16, configs: &[(&str, &str)]) -> CreatableTopic {
     let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    CreatableTopic { name: name.to_owned(), partitions, replication_factor, configs }
+    CreatableTopic { name: name.to_owned(), partitions, replication_factor, assignments: Vec::new(), configs }
 }
 
 fn by_name(name: &str) -> TopicSelector {
@@ -151,7 +162,7 @@ fn validate_only_answers_and_changes_nothing() {
     assert_eq!(outcome.records, []);
     assert_eq!(outcome.response[0].as_ref().unwrap().partitions.len(), 2);
     driver.create("t", 2, 1).unwrap();
-    let outcome = driver.controller.create_partitions("t", 5, true);
+    let outcome = driver.controller.create_partitions("t", 5, None, true);
     assert_eq!(outcome.records, []);
     assert_eq!(outcome.response.unwrap().partitions.len(), 5);
 }
@@ -510,6 +521,15 @@ enum Command {
         late: i32,
     },
     ProducerIds(i32),
+    /// Sets, or takes away, the retention of a topic, of all brokers or of the first.
+    Retain {
+        of: usize,
+        ms: Option<i64>,
+    },
+    Elect {
+        name: usize,
+        unclean: bool,
+    },
 }
 
 const NAMES: [&str; 4] = ["a", "b.c", "b_c", "__consumer_offsets"];
@@ -531,6 +551,8 @@ fn command() -> impl Strategy<Value = Command> {
             |(name, partition, members, late)| Command::Alter { name, partition, members, late }
         ),
         1 => broker.prop_map(Command::ProducerIds),
+        2 => (0..NAMES.len() + 2, proptest::option::of(0..4i64)).prop_map(|(of, ms)| Command::Retain { of, ms }),
+        1 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, unclean)| Command::Elect { name, unclean }),
     ]
 }
 
@@ -583,6 +605,19 @@ impl Driver {
                     assert_eq!(answer.unwrap_err().code(), ErrorCode::InvalidUpdateVersion);
                 }
             }
+            Command::Retain { of, ms } => {
+                let (resource, property) = match of.checked_sub(NAMES.len()) {
+                    None => (ConfigResource::topic(NAMES[of]), "retention.ms"),
+                    Some(0) => (ConfigResource::BrokerDefault, "log.retention.ms"),
+                    Some(_) => (ConfigResource::broker(1), "log.retention.ms"),
+                };
+                let change = ms.map(|ms| AlterConfigOp::set(property, ms.to_string()));
+                let _ = self.alter(resource, &[change.unwrap_or_else(|| AlterConfigOp::delete(property))]);
+            }
+            Command::Elect { name, unclean } => {
+                let election = if unclean { ElectionType::Unclean } else { ElectionType::Preferred };
+                let _ = self.elect(election, (NAMES[name], 0));
+            }
             Command::ProducerIds(id) => {
                 let outcome = self.controller.allocate_producer_ids(BrokerId(id), self.epoch_of(id));
                 let _ = self.commit(outcome);
@@ -594,7 +629,12 @@ impl Driver {
 /// What holds of every image.
 fn check_image(image: &MetadataImage) {
     assert_eq!(image.topics.len(), image.topic_names.len());
+    assert_eq!(image.partition_count, image.topics.values().map(|topic| topic.partitions.len()).sum::<usize>());
     for (name, topic) in &image.topics {
+        let resolved = LogConfig::resolve(image.config.log_config(), &topic.configs).unwrap();
+        assert_eq!(*topic.log_config, resolved);
+        let collidable = topic_name::unify(name).and_then(|unified| image.collidable.get(&*unified));
+        assert_eq!(collidable.is_some_and(|names| names.contains(name)), name.contains(['.', '_']));
         assert_eq!((name, image.topic_names.get(&topic.id)), (&topic.name, Some(name)));
         assert!(!topic.partitions.is_empty());
         for partition in &topic.partitions {
@@ -635,7 +675,7 @@ fn check_step(before: &MetadataImage, after: &MetadataImage) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     /// Also invariant 52: an id never names a second topic.
     #[test]

@@ -1,22 +1,17 @@
-//! Creating and deleting topics, adding partitions.
+//! Creating and deleting topics.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::config::{LogConfig, topic_property};
-use crate::controller::placement::place;
-use crate::controller::topic_name::{collide, validate_topic_name};
+use crate::controller::topic_name::{unify, validate_topic_name};
 use crate::controller::{Controller, CreatableTopic, MetadataRecord, Outcome, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
-use crate::types::{BrokerId, LeaderEpoch, TopicId};
+use crate::types::TopicId;
 
 /// How many partitions one request may add: Kafka's own bound on the records of one operation.
 const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
-
-/// How many partitions a cluster may hold: about what Kafka recommends as a cluster's most. Here it bounds the memory
-/// that one process spends on empty partitions.
-const MAX_PARTITIONS_PER_CLUSTER: usize = 200_000;
 
 /// Kafka's topic that brokers read their metadata from; it is none of the topics in the image.
 const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
@@ -33,14 +28,14 @@ impl Controller {
     /// request; with `validate_only` as if they had been created, but without records.
     ///
     /// `INVALID_REQUEST` (named twice, or `__cluster_metadata`), `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`,
-    /// `INVALID_CONFIG`, `INVALID_REPLICATION_FACTOR`, `INVALID_PARTITIONS`, and `POLICY_VIOLATION` for all of them
-    /// past 10,000 partitions in one request or 200,000 in the cluster.
+    /// `INVALID_CONFIG`, `INVALID_REPLICATION_FACTOR`, `INVALID_PARTITIONS`, `INVALID_REPLICA_ASSIGNMENT`, and
+    /// `POLICY_VIOLATION` for all of them past 10,000 partitions in one request or the cluster's most.
     pub(crate) fn create_topics(
         &mut self,
         topics: Vec<CreatableTopic>,
         validate_only: bool,
     ) -> Outcome<Vec<Result<Arc<TopicImage>, Error>>> {
-        let asked: usize = topics.iter().map(|topic| self.partition_count(topic.partitions)).sum();
+        let asked: usize = topics.iter().map(|topic| self.partitions_asked(topic)).sum();
         if let Err(error) = self.check_partition_bounds(asked) {
             return Outcome::unchanged(topics.iter().map(|_| Err(error.clone())).collect());
         }
@@ -54,46 +49,68 @@ impl Controller {
         Outcome { records, response }
     }
 
-    fn partition_count(&self, asked: i32) -> usize {
-        usize::try_from(if asked == -1 { self.config.num_partitions } else { asked }).unwrap_or(0)
+    fn partitions_asked(&self, topic: &CreatableTopic) -> usize {
+        match topic.assignments.len() {
+            0 => self.partition_count(topic.partitions),
+            assigned => assigned,
+        }
     }
 
-    fn check_partition_bounds(&self, additional: usize) -> Result<(), Error> {
+    fn partition_count(&self, asked: i32) -> usize {
+        usize::try_from(if asked == -1 { self.config().num_partitions } else { asked }).unwrap_or(0)
+    }
+
+    pub(super) fn check_partition_bounds(&self, additional: usize) -> Result<(), Error> {
         let violation = |message: String| Err(Error::new(ErrorCode::PolicyViolation, message));
         if additional > MAX_PARTITIONS_PER_REQUEST {
             return violation("Excessively large number of partitions per request.".to_owned());
         }
-        let present: usize = self.image.topics.values().map(|topic| topic.partitions.len()).sum();
-        if present + additional > MAX_PARTITIONS_PER_CLUSTER {
+        let (present, most) = (self.image.partition_count, self.max_partitions);
+        if present.saturating_add(additional) > most {
             return violation(format!(
-                "{additional} more partitions would exceed the {MAX_PARTITIONS_PER_CLUSTER} that a cluster may hold \
-                 (it has {present})."
+                "{additional} more partitions would exceed the {most} that a cluster may hold (it has {present})."
             ));
         }
         Ok(())
     }
 
     fn create_topic(&mut self, topic: CreatableTopic) -> Result<Arc<TopicImage>, Error> {
-        let CreatableTopic { name, partitions, replication_factor, configs } = topic;
-        if name == CLUSTER_METADATA_TOPIC {
+        if topic.name == CLUSTER_METADATA_TOPIC {
             return Err(Error::new(
                 ErrorCode::InvalidRequest,
                 format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited."),
             ));
         }
-        validate_topic_name(&name)?;
-        if self.image.topics.contains_key(&*name) {
+        self.check_topic_name(&topic.name)?;
+        let log_config = topic_property::validate(self.config(), &topic.configs)?;
+        let partitions = if topic.assignments.is_empty() {
+            self.place_new_topic(topic.partitions, topic.replication_factor)?
+        } else {
+            self.check_new_topic_is_assigned(&topic)?
+        };
+        let CreatableTopic { name, configs, .. } = topic;
+        let log_config: Arc<LogConfig> =
+            if configs.is_empty() { Arc::clone(self.config().log_config()) } else { Arc::new(log_config) };
+        let id = self.fresh_topic_id();
+        Ok(Arc::new(TopicImage { id, name: name.into(), partitions, configs, log_config }))
+    }
+
+    fn check_topic_name(&self, name: &str) -> Result<(), Error> {
+        validate_topic_name(name)?;
+        if self.image.topics.contains_key(name) {
             return Err(Error::new(ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
         }
-        if name.contains(['.', '_'])
-            && let Some(other) = self.image.topics.keys().find(|other| collide(other, &name))
-        {
-            return Err(Error::new(
+        let colliding = unify(name).and_then(|unified| self.image.collidable.get(&*unified)?.first());
+        match colliding {
+            Some(other) => Err(Error::new(
                 ErrorCode::InvalidTopic,
                 format!("Topic '{name}' collides with existing topic: {other}"),
-            ));
+            )),
+            None => Ok(()),
         }
-        let log_config = topic_property::validate(&self.config, &configs)?;
+    }
+
+    fn place_new_topic(&mut self, partitions: i32, replication_factor: i16) -> Result<Vec<PartitionImage>, Error> {
         if replication_factor < -1 || replication_factor == 0 {
             return Err(Error::new(
                 ErrorCode::InvalidReplicationFactor,
@@ -107,29 +124,14 @@ impl Controller {
             ));
         }
         let replication_factor =
-            if replication_factor == -1 { self.config.default_replication_factor } else { replication_factor };
-        let partitions =
-            self.new_partitions(self.partition_count(partitions), replication_factor as usize).map_err(|reason| {
-                Error::new(
-                    ErrorCode::InvalidReplicationFactor,
-                    format!("Unable to replicate the partition {replication_factor} time(s): {reason}"),
-                )
-            })?;
-        let log_config: Arc<LogConfig> = if configs.is_empty() { self.defaults.clone() } else { Arc::new(log_config) };
-        let id = self.fresh_topic_id();
-        Ok(Arc::new(TopicImage { id, name: name.into(), partitions, configs, log_config }))
-    }
-
-    /// New partitions with their leaders elected: all their replicas that are not fenced are in sync, being empty.
-    fn new_partitions(&mut self, count: usize, replication_factor: usize) -> Result<Vec<PartitionImage>, String> {
-        let image = &self.image;
-        let build = |replicas: Vec<BrokerId>| {
-            let isr: Vec<_> = replicas.iter().copied().filter(|id| image.is_active(*id)).collect();
-            let leader = isr[0];
-            PartitionImage { replicas, isr, leader, leader_epoch: LeaderEpoch(0), partition_epoch: 0 }
-        };
-        let placed = place(&image.brokers, count, replication_factor, &mut self.rng)?;
-        Ok(placed.into_iter().map(build).collect())
+            if replication_factor == -1 { self.config().default_replication_factor } else { replication_factor };
+        let count = self.partition_count(partitions);
+        self.place_partitions(count, replication_factor as usize).map_err(|reason| {
+            Error::new(
+                ErrorCode::InvalidReplicationFactor,
+                format!("Unable to replicate the partition {replication_factor} time(s): {reason}"),
+            )
+        })
     }
 
     fn fresh_topic_id(&mut self) -> TopicId {
@@ -141,54 +143,12 @@ impl Controller {
         }
     }
 
-    /// Raises a topic's number of partitions to `total`; answers with the topic as it is then.
-    ///
-    /// `UNKNOWN_TOPIC_OR_PARTITION`, `INVALID_PARTITIONS` unless it is an increase, `INVALID_REPLICATION_FACTOR` while
-    /// too few brokers are there, `POLICY_VIOLATION` past the bounds of [`Controller::create_topics`].
-    pub(crate) fn create_partitions(
-        &mut self,
-        name: &str,
-        total: i32,
-        validate_only: bool,
-    ) -> Outcome<Result<Arc<TopicImage>, Error>> {
-        let grown = match self.grow(name, total) {
-            Ok(grown) => grown,
-            Err(error) => return Outcome::unchanged(Err(error)),
-        };
-        let old = self.image.topic(name).map_or(0, |topic| topic.partitions.len());
-        let records = if validate_only { Vec::new() } else { partition_records(&grown, old).collect() };
-        Outcome { records, response: Ok(Arc::new(grown)) }
-    }
-
-    fn grow(&mut self, name: &str, total: i32) -> Result<TopicImage, Error> {
-        let topic = self.image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
-        let old = topic.partitions.len();
-        let total = usize::try_from(total).unwrap_or(0);
-        if total == old {
-            return Err(Error::new(ErrorCode::InvalidPartitions, format!("Topic already has {old} partition(s).")));
-        }
-        if total < old {
-            return Err(Error::new(
-                ErrorCode::InvalidPartitions,
-                format!("The topic {name} currently has {old} partition(s); {total} would not be an increase."),
-            ));
-        }
-        self.check_partition_bounds(total - old)?;
-        let replication_factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
-        let new = self
-            .new_partitions(total - old, replication_factor)
-            .map_err(|reason| Error::new(ErrorCode::InvalidReplicationFactor, reason))?;
-        let mut topic = TopicImage::clone(&topic);
-        topic.partitions.extend(new);
-        Ok(topic)
-    }
-
     /// Deletes topics, each on its own; answers in the order of the request with the topics that were.
     ///
     /// Internal topics can be deleted, as in Kafka. `TOPIC_DELETION_DISABLED`, `UNKNOWN_TOPIC_OR_PARTITION` (by name),
     /// `UNKNOWN_TOPIC_ID` (by id), `INVALID_REQUEST` for the zero id and for a topic named twice.
     pub(crate) fn delete_topics(&self, topics: &[TopicSelector]) -> Outcome<Vec<Result<Arc<TopicImage>, Error>>> {
-        if !self.config.delete_topic_enable {
+        if !self.config().delete_topic_enable {
             let disabled = Error::from(ErrorCode::TopicDeletionDisabled);
             return Outcome::unchanged(topics.iter().map(|_| Err(disabled.clone())).collect());
         }
@@ -255,7 +215,7 @@ fn records_of(topic: &TopicImage) -> impl Iterator<Item = MetadataRecord> {
 }
 
 /// The records of the partitions from index `first` on.
-fn partition_records(topic: &TopicImage, first: usize) -> impl Iterator<Item = MetadataRecord> {
+pub(super) fn partition_records(topic: &TopicImage, first: usize) -> impl Iterator<Item = MetadataRecord> {
     let topic_id = topic.id;
     (0..).zip(&topic.partitions).skip(first).map(move |(index, partition)| MetadataRecord::Partition {
         topic_id,

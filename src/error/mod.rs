@@ -116,6 +116,11 @@ impl Error {
         self.0.code
     }
 
+    /// What was attempted, on what, without the code that [`Display`](fmt::Display) adds.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Whether the same call may succeed later (Kafka's `RetriableException`).
     pub fn is_retriable(&self) -> bool {
         self.0.code.is_retriable()

@@ -27,10 +27,14 @@
 mod append;
 mod compaction;
 mod error;
+#[cfg(fuzzing)]
+mod fuzz;
 mod leader_epoch;
 #[expect(clippy::module_inception, reason = "the noun is log")]
 mod log;
 mod lookup;
+#[cfg(any(test, fuzzing))]
+mod model;
 #[cfg(test)]
 mod model_tests;
 mod offset_index;
@@ -40,7 +44,8 @@ mod release;
 mod retention;
 mod segment;
 mod store;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the fuzz target needs some of it"))]
 pub(crate) mod testing;
 mod time_index;
 mod truncate;
@@ -50,7 +55,9 @@ mod validate;
 pub(crate) use append::AppendOrigin;
 pub(crate) use compaction::{Compaction, CompactionLimits};
 pub(crate) use error::LogError;
+#[cfg(fuzzing)]
+pub(crate) use fuzz::log_ops;
 pub(crate) use log::Log;
 pub(crate) use lookup::TimestampAndOffset;
-pub(crate) use producer_state::ProducerStateError;
+pub(crate) use producer_state::{ActiveProducer, ProducerStateError};
 pub(crate) use validate::Rejection;

@@ -90,6 +90,7 @@ impl Log {
     }
 
     /// How many producers the log remembers.
+    #[cfg(test)]
     pub(crate) fn producer_count(&self) -> usize {
         self.producers.len()
     }

@@ -71,7 +71,7 @@ impl<S: SegmentStore> Log<S> {
     /// A compaction that is under way speaks of another log now.
     fn note_truncation(&mut self) {
         self.truncations += 1;
-        self.unreadable = false;
+        self.unreadable_to = 0;
     }
 
     fn rebuild_producer_state(&mut self) -> Result<(), LogError> {
@@ -232,5 +232,23 @@ mod tests {
         log.replicate_all();
         assert_eq!((log.last_stable_offset(), log.high_watermark()), (0, 2));
         assert_eq!(log.aborted_transactions(0, 3), []);
+    }
+
+    /// A producer that had expired by the time at which its transaction's marker was truncated was not looked for, so its
+    /// open transaction did not bound the last stable offset. Its marker being there is what had let it expire: whoever
+    /// loses a marker is looked for.
+    #[test]
+    fn a_transaction_that_loses_its_marker_is_open_even_if_its_producer_has_expired() {
+        let mut log = log_with(|config| config.producer_id_expiration_ms = 1_000);
+        log.append(transactional(7, 0, 0, 1)).unwrap();
+        log.append(batch(1)).unwrap();
+        log.maybe_increment_high_watermark(2);
+        let marker = EndTxnMarker { control: ControlRecord::Commit, coordinator_epoch: 0 };
+        let marker = marker.to_batch(NOW_MS, ProducerId(7), ProducerEpoch(0));
+        log.append_as_leader(marker, EPOCH, AppendOrigin::Coordinator, NOW_MS).unwrap();
+        log.remove_expired_producers(NOW_MS + 1_000);
+        assert_eq!(log.producer_count(), 0);
+        assert_eq!(log.truncate_to(2, NOW_MS), Ok(2));
+        assert_eq!((log.last_stable_offset(), log.producer_count()), (0, 1));
     }
 }

@@ -9,5 +9,11 @@ pub mod semantics {}
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
 
+#[doc = include_str!("locking.md")]
+pub mod locking {}
+
+#[doc = include_str!("limits.md")]
+pub mod limits {}
+
 #[doc = include_str!("performance.md")]
 pub mod performance {}

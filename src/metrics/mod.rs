@@ -6,7 +6,8 @@
 //!         ├ Sensor    windowed: rates, averages, extremes, with totals; one short leaf lock a record
 //!         ├ Counter   a total; one relaxed addition
 //!         ├ Value     the last value set; one relaxed store
-//!         └ gauge     a closure, called when somebody reads
+//!         ├ gauge     a closure, called when somebody reads
+//!         └ collector a closure that has many values, whose tags change
 //!   Metrics   a snapshot, sorted and immutable
 //! ```
 //!
@@ -35,6 +36,7 @@ mod total_rate;
 pub use name::MetricName;
 pub(crate) use name::{Tags, tags};
 pub(crate) use registry::{MetricConfig, Registry};
+pub(crate) use sampled::Values;
 pub(crate) use scope::{Counter, Scope, Value};
 pub(crate) use sensor::Sensor;
 pub use snapshot::{Metric, MetricKind, Metrics};

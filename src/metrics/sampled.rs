@@ -15,6 +15,31 @@ impl Default for MetricConfig {
     }
 }
 
+/// Values that were gathered elsewhere, at least one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values {
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+    }
+}
+
+impl Values {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1;
+        self.sum += value;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+}
+
 /// Values in a ring of windows.
 ///
 /// A window begins with the first value behind the one before, so there may be time between two. A window counts until
@@ -51,14 +76,18 @@ impl Sampled {
     }
 
     pub(super) fn record(&mut self, value: f64, now_ms: i64) {
-        self.total += value;
-        self.count += 1;
+        self.record_all(Values { count: 1, sum: value, min: value, max: value }, now_ms);
+    }
+
+    pub(super) fn record_all(&mut self, values: Values, now_ms: i64) {
+        self.total += values.sum;
+        self.count += values.count;
         let sample = self.current_at(now_ms);
         sample.last_ms = now_ms;
-        sample.count += 1;
-        sample.sum += value;
-        sample.min = sample.min.min(value);
-        sample.max = sample.max.max(value);
+        sample.count += values.count;
+        sample.sum += values.sum;
+        sample.min = sample.min.min(values.min);
+        sample.max = sample.max.max(values.max);
     }
 
     /// The sample that takes a value of this time.

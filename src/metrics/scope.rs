@@ -1,8 +1,8 @@
 //! [`Scope`]: the metrics of one client, or of a part of one.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -27,12 +27,24 @@ pub(crate) struct Scope {
 pub(super) type ScopeKey = (u64, u64);
 
 /// What a scope has registered.
-#[derive(Debug)]
 pub(super) struct Entries {
     group: &'static str,
     tags: Tags,
     list: Mutex<Vec<Arc<Entry>>>,
+    collectors: Mutex<Vec<Arc<Collector>>>,
+    before_read: OnceLock<BeforeRead>,
 }
+
+type Collector = dyn Fn(i64, &mut Collected<'_>) + Send + Sync;
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("group", &self.group).field("tags", &self.tags).finish_non_exhaustive()
+    }
+}
+
+/// Called with the time before anything is read.
+struct BeforeRead(Box<dyn Fn(i64) + Send + Sync>);
 
 #[derive(Debug)]
 struct Entry {
@@ -57,6 +69,12 @@ impl Counter {
     #[inline]
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The same where only one thread adds, for less: no other addition is to be seen.
+    #[inline]
+    pub(crate) fn add_alone(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -124,6 +142,19 @@ impl Scope {
         self.add(name, description, Source::Gauge(Box::new(measure)));
     }
 
+    /// Values whose tags change, such as one for each partition that a consumer has now: computed when they are read, and
+    /// free until then. What holds for the closure of a [gauge](Scope::gauge) holds for this one.
+    pub(crate) fn collector(&self, collect: impl Fn(i64, &mut Collected<'_>) + Send + Sync + 'static) {
+        self.entries.collectors.lock().push(Arc::new(collect));
+    }
+
+    /// Has this called before this scope and its children are read, for clients that gather values elsewhere; once a
+    /// scope. Like a gauge's, the closure must not own the scope.
+    pub(crate) fn before_read(&self, gather: impl Fn(i64) + Send + Sync + 'static) {
+        let was_free = self.entries.before_read.set(BeforeRead(Box::new(gather))).is_ok();
+        debug_assert!(was_free, "one call a scope");
+    }
+
     pub(super) fn add(&self, name: &'static str, description: &'static str, source: Source) {
         let mut list = self.entries.list.lock();
         debug_assert!(list.iter().all(|entry| entry.name != name), "{name} is registered twice");
@@ -144,20 +175,43 @@ impl Drop for Scope {
 
 impl Entries {
     pub(super) fn new(group: &'static str, tags: Tags) -> Self {
-        Self { group, tags, list: Mutex::default() }
-    }
-
-    pub(super) fn is(&self, group: &str, tags: &Tags) -> bool {
-        self.group == group && self.tags == *tags
+        Self { group, tags, list: Mutex::default(), collectors: Mutex::default(), before_read: OnceLock::new() }
     }
 
     pub(super) fn measure(&self, now_ms: i64, into: &mut Vec<Metric>) {
+        if let Some(BeforeRead(gather)) = self.before_read.get() {
+            gather(now_ms);
+        }
         // A gauge may take locks of its client's, which may register something under them.
         let list = self.list.lock().clone();
         into.extend(list.iter().map(|entry| {
             let name = MetricName::new(entry.name, self.group, entry.description, Arc::clone(&self.tags));
             Metric::new(name, entry.source.kind(), entry.source.measure(now_ms))
         }));
+        let collectors = self.collectors.lock().clone();
+        for collect in collectors {
+            collect(now_ms, &mut Collected { scope: self, tags: Arc::clone(&self.tags), into });
+        }
+    }
+}
+
+/// What a collector has to say.
+pub(crate) struct Collected<'m> {
+    scope: &'m Entries,
+    tags: Tags,
+    into: &'m mut Vec<Metric>,
+}
+
+impl Collected<'_> {
+    /// What follows has these tags beside the scope's.
+    pub(crate) fn under(&mut self, more: impl IntoIterator<Item = (&'static str, Arc<str>)>) {
+        self.tags = tags(self.scope.tags.iter().cloned().chain(more));
+    }
+
+    /// A value.
+    pub(crate) fn gauge(&mut self, name: &'static str, description: &'static str, value: f64) {
+        let name = MetricName::new(name, self.scope.group, description, Arc::clone(&self.tags));
+        self.into.push(Metric::new(name, MetricKind::Gauge, value));
     }
 }
 

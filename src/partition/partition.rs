@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{Compaction, CompactionLimits, Log, TimestampAndOffset};
+use crate::log::{ActiveProducer, Compaction, CompactionLimits, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -146,6 +146,12 @@ impl Partition {
     #[inline]
     pub(crate) fn size_in_bytes(&self) -> u64 {
         self.log.size_in_bytes()
+    }
+
+    /// What the leader remembers of producers, in order of id. `NOT_LEADER_OR_FOLLOWER`.
+    pub(crate) fn active_producers(&self) -> Result<Vec<ActiveProducer>, PartitionError> {
+        self.leader_state()?;
+        Ok(self.log.active_producers())
     }
 
     /// How many segments the log has.
@@ -331,8 +337,8 @@ impl Partition {
     }
 
     /// See [`Log::give_up_compaction`].
-    pub(crate) fn give_up_compaction(&mut self) {
-        self.log.give_up_compaction();
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction) {
+        self.log.give_up_compaction(compaction);
     }
 
     /// When the oldest segment was last appended to, in ms; `None` if it may not go. See

@@ -10,6 +10,13 @@
 //!
 //! A subscriber is the application's code: emit with no lock held, and not for each record.
 
+#![allow(
+    unused_macros,
+    unused_imports,
+    dead_code,
+    reason = "a bench builds a part of the crate, without those who emit"
+)]
+
 /// Emits an event: a level, what happened, fields. Values are numbers, `bool`s, `&str`, or made by [`display`].
 #[cfg(feature = "tracing")]
 macro_rules! event {

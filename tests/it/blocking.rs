@@ -1,6 +1,6 @@
 //! The clients for plain threads. No test here has a runtime of its own, but for the one that says so.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -119,15 +119,20 @@ fn members_of_one_group_share_the_partitions_and_a_closed_one_leaves_its_share()
         }
     };
     until(&mut first, 4);
+    // Or else the second may be gone before a poll of the first has returned with two.
+    let both_have_two = Arc::new(Barrier::new(2));
     let second = {
         let mut second = cluster.consumer(config()).unwrap();
+        let both_have_two = Arc::clone(&both_have_two);
         second.subscribe(["t"]).unwrap();
         thread::spawn(move || {
             until(&mut second, 2);
+            both_have_two.wait();
             second.close().unwrap();
         })
     };
     until(&mut first, 2);
+    both_have_two.wait();
     second.join().unwrap();
     until(&mut first, 4);
     first.close().unwrap();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use brokerless::admin::AlterConfigOp;
 use brokerless::{
     AutoOffsetReset, Cluster, ClusterBuilder, ConsumerConfig, Delivery, ErrorCode, MemoryPolicy, NewTopic, Producer,
     ProducerConfig, ProducerRecord, TopicConfig,
@@ -281,6 +282,33 @@ async fn topics_have_limits_of_their_own() {
     let error =
         cluster.admin().create_topic(NewTopic::new("x").config("brokerless.memory.max.bytes", "-2")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidConfig);
+}
+
+/// A limit that is set while records are there counts them; a higher one lets those who wait go on at once.
+#[tokio::test(start_paused = true)]
+async fn a_topics_limit_may_change_while_it_is_used() {
+    let cluster = start(Cluster::builder(), &[("t", 2)]).await;
+    let producer = producer(&cluster);
+    for partition in [0, 1] {
+        for _ in 0..50 {
+            producer.send(kib("t", partition)).await.unwrap().await.unwrap();
+        }
+    }
+    let set_limit = async |bytes: u64| {
+        let op = AlterConfigOp::set("brokerless.memory.max.bytes", bytes.to_string());
+        cluster.admin().alter_topic_config("t", [op]).await.unwrap();
+    };
+    let of_topic = |name| cluster.metrics().value(name, "brokerless-memory", &[("topic", "t")]).unwrap() as usize;
+    set_limit(50 << 10).await;
+    let there = log(&cluster, "t", 0).2 + log(&cluster, "t", 1).2;
+    assert_eq!((of_topic("topic-used-bytes"), of_topic("topic-limit-bytes")), (there, 50 << 10));
+    let began = tokio::time::Instant::now();
+    let blocked = producer.send(kib("t", 1)).await.unwrap();
+    assert_eq!(log(&cluster, "t", 1).1, 50);
+    set_limit(there as u64 + (2 << 10)).await;
+    assert_eq!(blocked.await.unwrap().offset(), 50);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(of_topic("topic-used-bytes"), log(&cluster, "t", 0).2 + log(&cluster, "t", 1).2);
 }
 
 /// A batch that no eviction can make room for is refused for good, whatever the policy.

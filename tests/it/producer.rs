@@ -117,7 +117,10 @@ async fn a_delivery_tells_where_the_record_is() {
     }
     assert_eq!(producer.client_id(), "me");
     let partitions = producer.partitions_for("t").await.unwrap();
-    assert_eq!(partitions, [0, 1, 2].map(|partition| TopicPartition::new("t", partition)));
+    let found: Vec<_> = partitions.iter().map(|info| (info.topic_partition().partition(), info.leader())).collect();
+    let leader = cluster.admin().describe_cluster().await.unwrap().nodes()[0].id();
+    assert_eq!(found, [0, 1, 2].map(|partition| (partition, Some(leader))));
+    assert_eq!((partitions[2].topic_partition().topic(), partitions[2].in_sync_replicas()), ("t", &[leader][..]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -164,3 +164,44 @@ fn loom_one_waiter_in_two_lists() {
         writer.join().unwrap();
     });
 }
+
+/// A consumer that stays registered where nothing moved: it looks only at what was made ready, and at what it registers
+/// with anew, and misses nothing.
+#[test]
+fn loom_a_reader_stays_registered_between_waits() {
+    loom::model(|| {
+        let shared = Arc::new([0, 1].map(|_| (PublishedOffsets::default(), Waiters::default())));
+        let writer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                for (offsets, waiters) in &*shared {
+                    offsets.store(0, 1, 1, 1);
+                    drain(waiters);
+                }
+            }
+        });
+        let waiter = Arc::new(FetchWaiter::default());
+        let parker = Parker::new();
+        let waker = Waker::from(Arc::clone(&parker));
+        let (mut hot, mut seen) = (vec![0, 1], [false; 2]);
+        while seen != [true; 2] {
+            hot.extend(waiter.take_ready().iter().map(|token| token.index as usize));
+            for index in std::mem::take(&mut hot) {
+                seen[index] |= shared[index].0.high_watermark() >= 1;
+                if !seen[index] {
+                    waiter.set_waker(&waker);
+                    shared[index].1.register_as(&waiter, Token { epoch: 0, index: index as u32 });
+                    if shared[index].0.high_watermark() >= 1 {
+                        // It is registered still, and will be told again.
+                        seen[index] = true;
+                    }
+                }
+            }
+            waiter.set_waker(&waker);
+            if seen != [true; 2] && !waiter.has_ready() {
+                parker.notify.wait();
+            }
+        }
+        writer.join().unwrap();
+    });
+}

@@ -4,13 +4,18 @@
 //! a partition's leader or a group's coordinator. A method that takes several things answers with one result for each,
 //! in their order, so that `into_iter().collect::<Result<Vec<_>>>()` demands them all.
 
+mod configs;
 mod describe_cluster;
+mod elections;
 mod group_filter;
 mod group_members;
 mod group_offsets;
 mod groups;
+mod log_dirs;
+mod new_partitions;
 mod new_topic;
 mod offsets;
+mod producers;
 mod topic_description;
 mod topics;
 
@@ -18,8 +23,11 @@ pub use describe_cluster::{ClusterDescription, Node};
 pub use group_filter::GroupFilter;
 pub use group_members::MemberToRemove;
 pub use groups::{GroupDescription, GroupListing, GroupState, GroupType, MemberDescription};
+pub use log_dirs::{LogDirDescription, ReplicaInfo};
+pub use new_partitions::NewPartitions;
 pub use new_topic::NewTopic;
 pub use offsets::{DeletedRecords, ListedOffset, OffsetSpec};
+pub use producers::ProducerState;
 pub use topic_description::{PartitionDescription, TopicDescription, TopicListing};
 
 use crate::cluster::Cluster;

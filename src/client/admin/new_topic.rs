@@ -2,6 +2,7 @@
 
 use crate::cluster::CreatableTopic;
 use crate::config::TopicConfig;
+use crate::types::BrokerId;
 
 /// A topic to create: its name, and what differs from the broker's defaults.
 ///
@@ -14,6 +15,7 @@ pub struct NewTopic {
     name: String,
     partitions: i32,
     replication_factor: i16,
+    assignments: Vec<(i32, Vec<BrokerId>)>,
     config: TopicConfig,
 }
 
@@ -28,6 +30,7 @@ impl NewTopic {
             name: name.into(),
             partitions: i32::from(BROKER_DEFAULT),
             replication_factor: BROKER_DEFAULT,
+            assignments: Vec::new(),
             config: TopicConfig::new(),
         }
     }
@@ -47,14 +50,34 @@ impl NewTopic {
         self
     }
 
-    /// Overrides one topic setting, by Kafka's name.
+    /// Each partition's brokers, the preferred leader first, instead of leaving them to the cluster: pairs of partition,
+    /// from 0 without a gap, and brokers. The number of partitions and the replication factor follow from it and may not
+    /// be given as well. Without any pair the choice stays with the cluster.
+    ///
+    /// ```
+    /// use brokerless::NewTopic;
+    /// use brokerless::types::BrokerId;
+    /// let topic = NewTopic::new("orders").assignments([(0, [BrokerId(1)]), (1, [BrokerId(1)])]);
+    /// ```
+    #[must_use]
+    pub fn assignments<B: IntoIterator<Item: Into<BrokerId>>>(
+        mut self,
+        assignments: impl IntoIterator<Item = (i32, B)>,
+    ) -> Self {
+        let brokers = |brokers: B| brokers.into_iter().map(Into::into).collect();
+        self.assignments = assignments.into_iter().map(|(index, replicas)| (index, brokers(replicas))).collect();
+        self
+    }
+
+    /// Overrides one topic setting, by Kafka's name; for more at once see [`NewTopic::configs`].
     #[must_use]
     pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.config = self.config.set(name, value);
         self
     }
 
-    /// Overrides topic settings; they replace earlier ones of the same name.
+    /// Overrides topic settings: those of a [`TopicConfig`], which has typed setters. Like [`NewTopic::config`], each
+    /// replaces an earlier one of the same name and leaves the others.
     #[must_use]
     pub fn configs(mut self, config: TopicConfig) -> Self {
         self.config = config.iter().fold(self.config, |config, (name, value)| config.set(name, value));
@@ -72,6 +95,7 @@ impl NewTopic {
             name: self.name,
             partitions: self.partitions,
             replication_factor: self.replication_factor,
+            assignments: self.assignments,
             configs,
         }
     }

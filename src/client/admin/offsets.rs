@@ -15,8 +15,31 @@ pub enum OffsetSpec {
     Latest,
     /// That of the record with the largest timestamp, the first of equals (KIP-734).
     MaxTimestamp,
-    /// That of the first record with at least this timestamp, in ms since 1970.
+    /// The first that is on the broker's own disk, and not only in tiered storage (KIP-405): without tiered storage the
+    /// same as [`OffsetSpec::Earliest`].
+    EarliestLocal,
+    /// The last that is in tiered storage (KIP-1005): without, there is none.
+    LatestTiered,
+    /// The first that is still to go to tiered storage (KIP-1023): without, there is none.
+    EarliestPendingUpload,
+    /// That of the first record with at least this timestamp, in ms since 1970. As on the wire, -1 to -6 stand for the
+    /// special offsets: latest, earliest, largest timestamp, earliest local, latest tiered, earliest pending upload.
     ForTimestamp(i64),
+}
+
+impl OffsetSpec {
+    /// The special offset that the protocol has for a negative timestamp.
+    fn special(timestamp: i64) -> Option<Self> {
+        match timestamp {
+            -1 => Some(Self::Latest),
+            -2 => Some(Self::Earliest),
+            -3 => Some(Self::MaxTimestamp),
+            -4 => Some(Self::EarliestLocal),
+            -5 => Some(Self::LatestTiered),
+            -6 => Some(Self::EarliestPendingUpload),
+            _ => None,
+        }
+    }
 }
 
 /// The answer to one [`OffsetSpec`].
@@ -34,12 +57,13 @@ impl ListedOffset {
         &self.topic_partition
     }
 
-    /// The offset; `None` where no record fits (Kafka's -1): a timestamp past the last record, or an empty partition.
+    /// The offset; `None` where none fits (Kafka's -1): a timestamp past the last record, an empty partition, or a place
+    /// that does not exist.
     pub fn offset(&self) -> Option<Offset> {
         self.offset
     }
 
-    /// The record's timestamp, in ms since 1970; `None` for [`OffsetSpec::Earliest`] and [`OffsetSpec::Latest`].
+    /// The record's timestamp, in ms since 1970; `None` where no record was looked for.
     pub fn timestamp(&self) -> Option<i64> {
         self.timestamp
     }
@@ -74,7 +98,7 @@ impl Admin {
     /// Looks up offsets, each on its own.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `LEADER_NOT_AVAILABLE`; `INVALID_REQUEST` for a negative timestamp.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `LEADER_NOT_AVAILABLE`; `UNSUPPORTED_VERSION` for a timestamp below -6.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         specs: impl IntoIterator<Item = (P, OffsetSpec)>,
@@ -92,8 +116,15 @@ impl Admin {
     ) -> Result<ListedOffset> {
         let about = |error: Error| error.with_topic_partition(topic_partition.clone());
         let leader = self.cluster.leader(&topic_partition).map_err(about)?;
+        let spec = match spec {
+            OffsetSpec::ForTimestamp(timestamp @ ..0) => OffsetSpec::special(timestamp).ok_or_else(|| {
+                let message = format!("no version of the protocol gives the timestamp {timestamp} a meaning");
+                about(Error::new(ErrorCode::UnsupportedVersion, message))
+            })?,
+            spec => spec,
+        };
         let found = match spec {
-            OffsetSpec::Earliest => {
+            OffsetSpec::Earliest | OffsetSpec::EarliestLocal => {
                 let (offset, leader_epoch) = leader.earliest().map_err(about)?;
                 return Ok(ListedOffset { topic_partition, offset: Some(offset), timestamp: None, leader_epoch });
             }
@@ -102,11 +133,8 @@ impl Admin {
                 let leader_epoch = self.leader_epoch(&topic_partition);
                 return Ok(ListedOffset { topic_partition, offset, timestamp: None, leader_epoch });
             }
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => None,
             OffsetSpec::MaxTimestamp => leader.max_timestamp(isolation).map_err(about)?,
-            OffsetSpec::ForTimestamp(timestamp @ ..0) => {
-                let message = format!("cannot look up the negative timestamp {timestamp}");
-                return Err(about(Error::new(ErrorCode::InvalidRequest, message)));
-            }
             OffsetSpec::ForTimestamp(timestamp) => leader.offset_for_timestamp(timestamp, isolation).map_err(about)?,
         };
         Ok(ListedOffset {

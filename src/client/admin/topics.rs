@@ -1,6 +1,6 @@
 //! Topics and their partitions.
 
-use crate::client::admin::{Admin, NewTopic, TopicDescription, TopicListing};
+use crate::client::admin::{Admin, NewPartitions, NewTopic, TopicDescription, TopicListing};
 use crate::cluster::{TopicSelector, validate_topic_name};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::TopicId;
@@ -11,7 +11,8 @@ impl Admin {
     /// # Errors
     /// `TOPIC_ALREADY_EXISTS`; `INVALID_TOPIC_EXCEPTION` for a name against the rules, or one that differs from
     /// another topic's in `.` against `_` only; `INVALID_PARTITIONS`; `INVALID_REPLICATION_FACTOR`; `INVALID_CONFIG`;
-    /// `POLICY_VIOLATION` past 10,000 partitions at once or 200,000 in all.
+    /// `INVALID_REPLICA_ASSIGNMENT`; `INVALID_REQUEST` for assignments beside a number of partitions or of replicas;
+    /// `POLICY_VIOLATION` past 10,000 partitions at once or, in all, `ClusterBuilder::max_partitions`.
     pub async fn create_topic(&self, topic: impl Into<NewTopic>) -> Result<TopicDescription> {
         only(self.create([topic.into()], false))
     }
@@ -26,6 +27,12 @@ impl Admin {
     /// nothing. Kafka's `validateOnly`.
     pub async fn validate_topic(&self, topic: impl Into<NewTopic>) -> Result<TopicDescription> {
         only(self.create([topic.into()], true))
+    }
+
+    /// Checks topics as [`Admin::validate_topic`] does, each on its own, but as one request: a name that is there twice is
+    /// `INVALID_REQUEST`.
+    pub async fn validate_topics(&self, topics: impl IntoIterator<Item = NewTopic>) -> Vec<Result<TopicDescription>> {
+        self.create(topics, true)
     }
 
     fn create(&self, topics: impl IntoIterator<Item = NewTopic>, validate_only: bool) -> Vec<Result<TopicDescription>> {
@@ -61,13 +68,35 @@ impl Admin {
         deleted.into_iter().map(|topic| topic.map(drop)).collect()
     }
 
-    /// Raises a topic's number of partitions to `total`. Records stay where they are; keys may go elsewhere from now on.
+    /// Raises a topic's number of partitions: to a number, or as [`NewPartitions`] says. Records stay where they are; keys
+    /// may go elsewhere from now on.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_PARTITIONS` unless it is an increase; `POLICY_VIOLATION` past the bounds
-    /// of [`Admin::create_topic`].
-    pub async fn create_partitions(&self, topic: impl AsRef<str>, total: i32) -> Result<TopicDescription> {
-        self.cluster.create_partitions(topic.as_ref(), total, false).map(TopicDescription::new)
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_PARTITIONS` unless it is an increase; `INVALID_REPLICA_ASSIGNMENT` for
+    /// assignments that are not one for each new partition, or name a broker that is not there or one twice;
+    /// `POLICY_VIOLATION` past the bounds of [`Admin::create_topic`].
+    pub async fn create_partitions(
+        &self,
+        topic: impl AsRef<str>,
+        partitions: impl Into<NewPartitions>,
+    ) -> Result<TopicDescription> {
+        self.grow(topic.as_ref(), &partitions.into(), false)
+    }
+
+    /// Checks whether [`Admin::create_partitions`] would succeed, and how the topic would look; creates nothing. Kafka's
+    /// `validateOnly`.
+    pub async fn validate_partitions(
+        &self,
+        topic: impl AsRef<str>,
+        partitions: impl Into<NewPartitions>,
+    ) -> Result<TopicDescription> {
+        self.grow(topic.as_ref(), &partitions.into(), true)
+    }
+
+    fn grow(&self, topic: &str, partitions: &NewPartitions, validate_only: bool) -> Result<TopicDescription> {
+        let NewPartitions { total, assignments } = partitions;
+        let grown = self.cluster.create_partitions(topic, *total, assignments.as_deref(), validate_only);
+        grown.map(TopicDescription::new)
     }
 
     /// All topics in order of name, without Kafka's own.

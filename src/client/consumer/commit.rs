@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::consumer::Consumer;
 use crate::client::consumer::answer::Answer;
 use crate::client::consumer::membership::Member;
+use crate::client::consumer::metrics::CoordinatorMetrics;
+use crate::client::consumer::{Consumer, ConsumerConfig};
 use crate::cluster::Cluster;
 use crate::cluster::group::OffsetCommitRequest;
 use crate::error::{Error, ErrorCode, Result};
@@ -72,6 +73,11 @@ impl AutoCommit {
 
 // What users call.
 impl Consumer {
+    /// The positions of everything returned so far: what [`Consumer::commit`] commits.
+    pub(crate) fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        self.subscriptions.consumed()
+    }
+
     /// Commits the positions of everything returned so far, and waits until that is accepted: Kafka's `commitSync()`.
     ///
     /// Retriable errors are retried for `default.api.timeout.ms`. Callbacks of earlier asynchronous commits have run
@@ -178,8 +184,9 @@ impl Consumer {
         Ok(Committer {
             cluster: self.cluster.clone(),
             member: Arc::clone(&group.member),
-            group_instance_id: self.config.group_instance_id.clone(),
+            metrics: Arc::clone(&group.metrics.coordinator),
             is_group_managed: self.subscriptions.is_group_managed(),
+            config: Arc::clone(&self.config),
         })
     }
 
@@ -199,6 +206,8 @@ impl Consumer {
         if !offsets.is_empty() {
             let answer = self.send_commit(offsets.clone());
             self.pending_commits.0.push_back(PendingCommit { answer, offsets, automatic: true });
+        } else {
+            self.subscriptions.moved = false;
         }
     }
 
@@ -250,7 +259,8 @@ pub(super) fn named(offsets: impl IntoIterator<Item = (impl Into<TopicPartition>
 struct Committer {
     cluster: Cluster,
     member: Arc<Member>,
-    group_instance_id: Option<String>,
+    metrics: Arc<CoordinatorMetrics>,
+    config: Arc<ConsumerConfig>,
     is_group_managed: bool,
 }
 
@@ -265,19 +275,25 @@ impl Committer {
                 .with_topic_partition(topic_partition.clone());
             return Answer::ready(Err(error));
         }
-        let Self { cluster, member, group_instance_id, is_group_managed } = self;
+        let Self { cluster, member, metrics, config, is_group_managed } = self;
         let (generation_id, member_id, group_instance_id) = match is_group_managed.then(|| member.stable_generation()) {
-            Some(Ok((generation_id, member_id))) => (generation_id, member_id, group_instance_id),
+            Some(Ok((generation_id, member_id))) => (generation_id, member_id, config.group_instance_id.clone()),
             Some(Err(error)) => return Answer::ready(Err(error)),
             None => (-1, String::new(), None),
         };
         let group_id = member.group_id().to_owned();
+        let told = if config.interceptors.is_empty() { Offsets::new() } else { offsets.clone() };
         let request = OffsetCommitRequest { group_id, generation_id, member_id, group_instance_id, offsets };
+        let start = metrics.start();
         let answer = cluster.commit_offsets(request);
         Answer::new(async move {
             let response = answer.await;
+            metrics.committed(start);
             match response.partitions.into_iter().find(|(_, code)| !code.is_none()) {
-                None => Ok(()),
+                None => {
+                    config.interceptors.on_commit(&told);
+                    Ok(())
+                }
                 Some((topic_partition, code)) => Err(refused(&member, generation_id, code, topic_partition)),
             }
         })

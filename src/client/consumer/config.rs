@@ -1,10 +1,12 @@
 //! [`ConsumerConfig`] and [`AutoOffsetReset`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::consumer::PartitionAssignor;
+use crate::client::consumer::interceptor::Interceptors;
 use crate::client::consumer::properties;
+use crate::client::consumer::{ConsumerInterceptor, PartitionAssignor};
 use crate::config::property::{check_range, invalid};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::IsolationLevel;
@@ -54,6 +56,8 @@ pub struct ConsumerConfig {
     pub(super) retry_backoff: Duration,
     pub(super) retry_backoff_max: Duration,
     pub(super) exclude_internal_topics: bool,
+    pub(super) allow_auto_create_topics: bool,
+    pub(super) interceptors: Interceptors,
 }
 
 impl Default for ConsumerConfig {
@@ -82,6 +86,8 @@ impl Default for ConsumerConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_millis(1000),
             exclude_internal_topics: true,
+            allow_auto_create_topics: true,
+            interceptors: Interceptors::default(),
         }
     }
 }
@@ -227,6 +233,21 @@ impl ConsumerConfig {
     /// `exclude.internal.topics`: whether a pattern passes over Kafka's internal topics. Default: true.
     pub fn exclude_internal_topics(mut self, exclude: bool) -> Self {
         self.exclude_internal_topics = exclude;
+        self
+    }
+
+    /// `allow.auto.create.topics`: whether the broker may create topics that are subscribed to by name, assigned, or asked
+    /// about, and do not exist. It does so only if its `auto.create.topics.enable` is on, which is not the default here.
+    /// Default: true.
+    pub fn allow_auto_create_topics(mut self, allow: bool) -> Self {
+        self.allow_auto_create_topics = allow;
+        self
+    }
+
+    /// Adds an interceptor behind those that there are: `interceptor.classes`. Default: none, which costs nothing.
+    /// Consumers that are made with clones of this share it.
+    pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor + 'static) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
         self
     }
 

@@ -13,6 +13,7 @@ use crate::client::consumer::answer::Answer;
 use crate::client::consumer::commit::{AutoCommit, PendingCommits, no_group_id};
 use crate::client::consumer::fetcher::Fetcher;
 use crate::client::consumer::membership::Group;
+use crate::client::consumer::metrics::GroupMetrics;
 use crate::client::consumer::poll::Parking;
 use crate::client::consumer::subscription_state::SubscriptionState;
 use crate::client::consumer::wakeup::Signal;
@@ -78,13 +79,22 @@ impl Consumer {
     pub(crate) fn new(cluster: Cluster, config: ConsumerConfig) -> Result<Self> {
         config.validate()?;
         let signal = Arc::new(Signal::default());
-        let group = config.group_id.as_deref().map(|group_id| Group::new(group_id, &config, Arc::clone(&signal)));
+        let subscriptions = SubscriptionState::default();
+        let fetcher = Fetcher::new(&cluster, &config, Arc::clone(&signal.waiter));
+        let group = config.group_id.as_deref().map(|group_id| {
+            Group::new(
+                group_id,
+                &config,
+                Arc::clone(&signal),
+                GroupMetrics::new(fetcher.metrics(), subscriptions.assigned_count()),
+            )
+        });
         let auto_commit =
             config.auto_commits().then(|| AutoCommit::new(config.auto_commit_interval, cluster.clock().now()));
         Ok(Self {
-            fetcher: Fetcher::new(&config, *cluster.clock()),
+            fetcher,
             cluster,
-            subscriptions: SubscriptionState::default(),
+            subscriptions,
             signal,
             group,
             auto_commit,
@@ -292,6 +302,7 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         drop(self.leave("the consumer was dropped"));
+        self.config.interceptors.on_close();
     }
 }
 

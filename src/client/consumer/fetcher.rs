@@ -5,20 +5,22 @@
 //!
 //! 1. A partition is read only when what was read of it before has been handed out (or is held for `fetch.min.bytes`),
 //!    so a consumer holds at most `max.partition.fetch.bytes` and one batch of each, `fetch.max.bytes` in all.
-//! 2. Fairness: rounds of reading begin at the next partition each time, and partitions are drained in the order in
+//! 2. Fairness: rounds of reading begin at the next hot partition each time, and partitions are drained in the order in
 //!    which they were read.
 //! 3. Positions move as records go out, by exactly the records that do (invariant 25).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::client::consumer::metrics::FetchMetrics;
 use crate::client::consumer::partition_state::{Current, PartitionState, Phase, Reset};
 use crate::client::consumer::records::{BatchInfo, FetchedBatch};
 use crate::client::consumer::subscription_state::SubscriptionState;
 use crate::client::consumer::{AutoOffsetReset, ConsumerConfig, ConsumerRecords};
-use crate::cluster::Clock;
+use crate::cluster::{Clock, Cluster, FetchWaiter, Token};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{RecordBatch, RecordError};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
@@ -36,9 +38,9 @@ pub(super) struct Fetcher {
     reset: AutoOffsetReset,
     /// Partitions with something buffered, in the order in which they were read. Indexes of `epoch`.
     queue: VecDeque<usize>,
-    /// The assignment that `queue` and `next` speak of.
+    /// The assignment that `queue` speaks of.
     epoch: u64,
-    /// The partition that the next round of reading begins with.
+    /// With a minimum to wait for, the place in the hot list that the next round of reading begins with.
     next: usize,
     /// Carries batches from the log to a partition's buffer; empty in between.
     scratch: Vec<RecordBatch>,
@@ -48,12 +50,20 @@ pub(super) struct Fetcher {
     held_until: Option<Instant>,
     /// Bytes read and held back.
     held_bytes: usize,
+    waiter: Arc<FetchWaiter>,
+    metrics: FetchMetrics,
 }
 
+/// How many partitions a poll looks at one by one, two loads each. Of more, those that stand still are left to report by
+/// themselves, which costs a few locks whenever one of them moves.
+const MANY_HOT: usize = 64;
+
 impl Fetcher {
-    pub(super) fn new(config: &ConsumerConfig, clock: Clock) -> Self {
+    pub(super) fn new(cluster: &Cluster, config: &ConsumerConfig, waiter: Arc<FetchWaiter>) -> Self {
         Self {
-            clock,
+            clock: *cluster.clock(),
+            metrics: FetchMetrics::new(cluster, config),
+            waiter,
             isolation: config.isolation_level,
             max_poll_records: config.max_poll_records,
             min_bytes: config.fetch_min_bytes,
@@ -69,6 +79,10 @@ impl Fetcher {
             held_until: None,
             held_bytes: 0,
         }
+    }
+
+    pub(super) fn metrics(&self) -> &FetchMetrics {
+        &self.metrics
     }
 
     pub(super) fn isolation(&self) -> IsolationLevel {
@@ -95,6 +109,9 @@ impl Fetcher {
         if records.len() < self.max_poll_records && (self.min_bytes <= 1 || self.queue.is_empty() || self.is_holding())
         {
             let read = self.read_round(subscriptions);
+            if subscriptions.hot.len() > MANY_HOT {
+                self.cool(subscriptions);
+            }
             if records.is_empty() {
                 read?;
             }
@@ -103,15 +120,39 @@ impl Fetcher {
             }
         }
         self.expected_batches = records.batches_count();
+        if !records.is_empty() {
+            self.metrics.consumed(records.len());
+        }
         Ok(records)
     }
 
     /// Whether another [`Fetcher::collect`] could find something. No lock is taken.
     pub(super) fn has_news(&self, subscriptions: &SubscriptionState) -> bool {
-        let mut partitions = subscriptions.partitions().iter();
-        partitions.any(|state| {
-            (state.is_fetchable() && state.has_buffered() && !self.is_holding()) || self.is_readable(state)
-        })
+        let state = |index: &usize| &subscriptions.partitions()[*index];
+        let to_drain = || !self.is_holding() && self.queue.iter().any(|index| state(index).is_fetchable());
+        to_drain() || subscriptions.hot.iter().any(|index| self.is_readable(state(index)))
+    }
+
+    /// Leaves in the hot list only partitions with something to read. With the leaders of the others the waiter is
+    /// registered, unless they could not be read anyway.
+    pub(super) fn cool(&self, subscriptions: &mut SubscriptionState) {
+        let mut hot = std::mem::take(&mut subscriptions.hot);
+        let epoch = subscriptions.epoch() as u32;
+        hot.retain(|index| {
+            let state = &mut subscriptions.partitions_mut()[*index];
+            if state.is_fetchable() {
+                state.register(&self.waiter, Token { epoch, index: *index as u32 });
+            }
+            // Looked at once more after that.
+            state.is_hot = self.is_readable(state) || self.stays_hot(state);
+            state.is_hot
+        });
+        subscriptions.hot = hot;
+    }
+
+    /// With a minimum to wait for, more is read of partitions that have something buffered.
+    fn stays_hot(&self, state: &PartitionState) -> bool {
+        self.min_bytes > 1 && state.is_fetchable() && state.has_buffered()
     }
 
     fn is_holding(&self) -> bool {
@@ -131,6 +172,7 @@ impl Fetcher {
         self.next = 0;
         self.queue.clear();
         self.held_bytes = 0;
+        self.metrics.assigned(subscriptions.partitions_mut());
         for (index, state) in subscriptions.partitions_mut().iter_mut().enumerate() {
             state.queued = state.has_buffered();
             if state.queued {
@@ -145,20 +187,30 @@ impl Fetcher {
 impl Fetcher {
     /// Reads what is new of every partition that has nothing buffered.
     fn read_round(&mut self, subscriptions: &mut SubscriptionState) -> Result<()> {
-        let count = subscriptions.partitions().len();
+        let mut hot = std::mem::take(&mut subscriptions.hot);
+        let count = hot.len();
         let mut budget = self.max_bytes.saturating_sub(self.held_bytes);
         let mut out_of_range: Vec<(TopicPartition, Offset)> = Vec::new();
         let mut failure = None;
-        let first = self.next;
+        let (mut bytes_read, mut records_read) = (0, 0);
+        // Partitions that are read go to the end of the list, by way of the queue, unless there is a minimum to wait for.
+        let first = if self.min_bytes > 1 && self.next < count { self.next } else { 0 };
         self.next = if first + 1 >= count { 0 } else { first + 1 };
         for step in 0..count {
-            let index = if first + step < count { first + step } else { first + step - count };
+            let at = if first + step < count { first + step } else { first + step - count };
+            let index = hot[at];
             let state = &mut subscriptions.partitions_mut()[index];
+            if !state.queued && state.is_fetchable() && state.has_buffered() {
+                // It was paused when its turn to be drained came.
+                state.queued = true;
+                self.queue.push_back(index);
+            }
+            state.is_hot = !state.queued || self.stays_hot(state);
             if !self.is_readable(state) {
                 continue;
             }
             if budget == 0 && self.held_bytes > 0 {
-                self.next = index;
+                self.next = at;
                 break;
             }
             let Some(handle) = &state.handle else { continue };
@@ -167,11 +219,18 @@ impl Fetcher {
                 Ok(bytes) => {
                     budget = budget.saturating_sub(bytes);
                     self.held_bytes += bytes;
+                    bytes_read += bytes;
+                    records_read +=
+                        self.scratch.iter().map(|batch| batch.header().records_count()).sum::<i32>() as usize;
+                    if let Some(metrics) = &state.metrics {
+                        metrics.fetched(bytes);
+                    }
                     state.buffered.extend(self.scratch.drain(..));
                     if !state.queued {
                         state.queued = true;
                         self.queue.push_back(index);
                     }
+                    state.is_hot = self.min_bytes > 1;
                 }
                 // What was read before is still good, and the position is still in front of it.
                 Err(error) if error.code() == ErrorCode::OffsetOutOfRange && state.has_buffered() => {}
@@ -181,12 +240,22 @@ impl Fetcher {
                 },
                 Err(error) if error.is_closed() => failure = Some(error),
                 // The replica leads no more, or is gone: wait for a leader.
-                Err(_) => state.handle = None,
+                Err(_) => {
+                    state.set_handle(None);
+                    subscriptions.leaderless = true;
+                }
             }
             let state = &subscriptions.partitions()[index];
             subscriptions.unsettled |= state.phase != Phase::Fetching;
         }
+        if !self.queue.is_empty() {
+            hot.retain(|index| subscriptions.partitions()[*index].is_hot);
+        }
+        subscriptions.hot = hot;
         self.scratch.clear();
+        if bytes_read > 0 {
+            self.metrics.fetched(bytes_read, records_read);
+        }
         self.hold_or_release();
         match (failure, out_of_range.first()) {
             (Some(error), _) => Err(error),
@@ -212,20 +281,26 @@ impl Fetcher {
 // Into a poll's records.
 impl Fetcher {
     fn drain(&mut self, subscriptions: &mut SubscriptionState, records: &mut ConsumerRecords) -> Result<()> {
-        // Each partition in the queue gets one turn; one that may not be read now goes to its end.
+        // Each partition in the queue gets one turn; one that may not be read now comes back when it may.
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { break };
             let state = &mut subscriptions.partitions_mut()[index];
-            if !state.is_fetchable() && state.has_buffered() {
-                self.queue.push_back(index);
+            if !state.is_fetchable() {
+                state.queued = false;
                 continue;
             }
+            let before = records.len();
             let drained = drain_partition(state, records, self.max_poll_records);
+            if let Some(metrics) = &state.metrics {
+                metrics.consumed(records.len() - before, state.position);
+            }
             if state.has_buffered() {
                 self.queue.push_front(index);
             } else {
                 state.queued = false;
+                subscriptions.heat(index);
             }
+            subscriptions.moved = true;
             match drained {
                 Ok(()) => {}
                 Err(_) if !records.is_empty() => return Ok(()),

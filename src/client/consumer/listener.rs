@@ -72,6 +72,11 @@ impl RebalanceContext<'_> {
         self.consumer.subscriptions.find(&topic_partition.into())?.known_position()
     }
 
+    /// See [`Consumer::consumed`].
+    pub(crate) fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        self.consumer.consumed()
+    }
+
     /// Commits the positions of everything returned so far. The coordinator has handled it when this returns; the
     /// rebalance waits for its answer, and the poll that it happens in reports a refusal.
     pub fn commit(&mut self) {
@@ -168,6 +173,7 @@ impl Consumer {
         // Out of the consumer while it runs, because it gets at the consumer.
         let Some(listener) = self.listener.take() else { return };
         let mut listener = listener.into_inner();
+        let start = self.now();
         let mut context = RebalanceContext { consumer: self };
         match event {
             Event::Assigned => listener.on_partitions_assigned(&mut context, partitions),
@@ -175,6 +181,9 @@ impl Consumer {
             Event::Lost => listener.on_partitions_lost(&mut context, partitions),
         }
         self.listener = Some(Mutex::new(listener));
+        if let Some(group) = &self.group {
+            group.metrics.coordinator.listener_called(event, start);
+        }
     }
 
     /// The answers to what the listener committed, as one: the first refusal, if there is one.

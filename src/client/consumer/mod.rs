@@ -6,6 +6,8 @@
 //! | `poll`, `stream` | the ways to records; waiting |
 //! | `fetcher` | the read path: logs to buffers to records |
 //! | `records`, `record` | what a poll returns |
+//! | `interceptor` | who may change that |
+//! | `metrics` | what is counted |
 //! | `subscription_state`, `partition_state` | what is wanted and given; where each partition stands |
 //! | `positions`, `seek`, `offsets` | placing positions, moving them, asking about offsets |
 //! | `commit` | commits, sync, async and automatic |
@@ -20,13 +22,16 @@
 
 mod answer;
 mod assignor;
+mod auto_create;
 mod commit;
 mod config;
 #[expect(clippy::module_inception, reason = "the noun is consumer")]
 mod consumer;
 mod fetcher;
+mod interceptor;
 mod listener;
 mod membership;
+mod metrics;
 mod offsets;
 mod partition_state;
 mod poll;
@@ -39,12 +44,14 @@ mod stream;
 mod subscription_state;
 mod wakeup;
 
+pub use crate::client::partition_info::PartitionInfo;
 pub use assignor::PartitionAssignor;
 pub use commit::CommitHandle;
 pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use consumer::{Consumer, ConsumerGroupMetadata};
+pub use interceptor::ConsumerInterceptor;
 pub use listener::{RebalanceContext, RebalanceListener};
-pub use offsets::{OffsetAndTimestamp, PartitionInfo};
+pub use offsets::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, OwnedConsumerRecord};
 pub use records::{ConsumerRecords, IntoIter, Iter};
 pub use stream::ConsumerStream;

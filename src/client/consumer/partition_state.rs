@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::consumer::AutoOffsetReset;
+use crate::client::consumer::metrics::PartitionMetrics;
 use crate::client::consumer::records::BatchInfo;
-use crate::cluster::PartitionHandle;
+use crate::cluster::{FetchWaiter, PartitionHandle, Token};
 use crate::record::{RecordBatch, Records};
 use crate::types::{IsolationLevel, LeaderEpoch, Offset, OffsetAndMetadata, TopicPartition};
 
@@ -34,6 +35,12 @@ pub(super) struct PartitionState {
     pub(super) buffered: VecDeque<RecordBatch>,
     /// Whether the fetcher has it in line to be drained.
     pub(super) queued: bool,
+    /// Whether it is in the list of what polls look at: see `SubscriptionState::hot`.
+    pub(super) is_hot: bool,
+    /// Who is registered with the leader, to be told when the partition moves.
+    registered: Option<Arc<FetchWaiter>>,
+    /// Once the fetcher has seen the assignment.
+    pub(super) metrics: Option<Arc<PartitionMetrics>>,
 }
 
 /// Whether the position can be used.
@@ -93,6 +100,9 @@ impl PartitionState {
             current: None,
             buffered: VecDeque::new(),
             queued: false,
+            is_hot: false,
+            registered: None,
+            metrics: None,
         }
     }
 
@@ -111,6 +121,7 @@ impl PartitionState {
         self.phase = Phase::Fetching;
         (self.position, self.leader_epoch) = (position, leader_epoch);
         self.drop_buffers();
+        self.show_position();
     }
 
     /// Has the position placed before the next read.
@@ -118,6 +129,13 @@ impl PartitionState {
         self.phase = Phase::AwaitingReset(reset);
         self.leader_epoch = None;
         self.drop_buffers();
+        self.show_position();
+    }
+
+    fn show_position(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.set_position(self.known_position());
+        }
     }
 
     fn drop_buffers(&mut self) {
@@ -133,9 +151,30 @@ impl PartitionState {
         {
             self.drop_buffers();
         }
+        self.unregister();
         self.handle = handle;
     }
 
+    /// Sees to it that the waiter is told, under this token, when the partition moves.
+    pub(super) fn register(&mut self, waiter: &Arc<FetchWaiter>, token: Token) {
+        if let (None, Some(handle)) = (&self.registered, &self.handle) {
+            handle.register(waiter, token);
+            self.registered = Some(Arc::clone(waiter));
+        }
+    }
+
+    /// The waiter was told.
+    pub(super) fn set_unregistered(&mut self) {
+        self.registered = None;
+    }
+
+    pub(super) fn unregister(&mut self) {
+        if let (Some(waiter), Some(handle)) = (self.registered.take(), &self.handle) {
+            handle.unregister(&waiter);
+        }
+    }
+
+    #[inline]
     pub(super) fn is_fetchable(&self) -> bool {
         self.phase == Phase::Fetching && !self.paused && !self.revoking
     }
@@ -164,5 +203,12 @@ impl PartitionState {
         let (position, offsets) = (self.read_position(), handle.offsets());
         let end = offsets.visible_end(isolation);
         end > position || (end < position && offsets.log_end() < position)
+    }
+}
+
+impl Drop for PartitionState {
+    fn drop(&mut self) {
+        // No partition keeps the waiter of a consumer that does not read it any more.
+        self.unregister();
     }
 }

@@ -1,7 +1,7 @@
 //! [`Consumer::poll`]: from what is at hand to parking until something happens.
 //!
-//! While data flows, a poll is one atomic load for everything that is not data, one for the metadata, and one per
-//! partition that has nothing read ahead; a group member also reads the clock once. All else is behind
+//! While data flows, a poll is one atomic load for everything that is not data, one for the metadata, one for partitions
+//! that stood still and moved, and one per partition that is hot and has nothing read ahead; a group member also reads the clock once. All else is behind
 //! [`Consumer::attend`], which runs only when something asks for it.
 //!
 //! What a poll waits for lives in the consumer, not in the poll's future. So dropping the future loses nothing.
@@ -78,7 +78,8 @@ impl Wait {
 }
 
 impl Consumer {
-    /// Returns records as soon as there are any, at most `max.poll.records`; none if `timeout` passes first. Joins the
+    /// Returns records as soon as there are any, at most `max.poll.records`; none if `timeout` passes first, or if the
+    /// interceptors leave none. Joins the
     /// group, takes part in its rebalances, calls the listener and commits, where that is configured.
     ///
     /// # Errors
@@ -99,27 +100,48 @@ impl Consumer {
     #[inline]
     pub(super) fn poll_records(&mut self, cx: &mut Context<'_>, wait: &mut Wait) -> Poll<Result<ConsumerRecords>> {
         self.disarm();
-        let records = self.collect(cx)?;
+        let records = self.collect(cx, wait.yields.is_none())?;
         if records.is_empty() {
             return self.wait_for_records(cx, wait);
         }
         self.parking.streaming = records.len();
-        Poll::Ready(Ok(records))
+        Poll::Ready(Ok(self.intercepted(records)))
+    }
+
+    /// What interceptors leave of records, and make of them.
+    #[inline]
+    fn intercepted(&self, records: ConsumerRecords) -> ConsumerRecords {
+        if self.config.interceptors.is_empty() { records } else { self.config.interceptors.on_consume(records) }
     }
 
     /// What can be had without waiting.
     #[inline]
-    fn collect(&mut self, cx: &mut Context<'_>) -> Result<ConsumerRecords> {
+    fn collect(&mut self, cx: &mut Context<'_>, is_first_look: bool) -> Result<ConsumerRecords> {
         let mut auto_commit_due = false;
-        if let Some(group) = &self.group {
-            let now = self.now();
-            group.member.polled_at(self.cluster.clock().ms_at(now));
+        if let Some(group) = &mut self.group {
+            let now = self.cluster.clock().now();
+            let now_ms = self.cluster.clock().ms_at(now);
+            group.member.polled_at(now_ms);
+            if is_first_look {
+                group.metrics.polls.begin(now_ms);
+            }
             auto_commit_due = self.auto_commit.as_ref().is_some_and(|auto_commit| auto_commit.next <= now);
         }
         if auto_commit_due || self.needs_attention() {
             self.attend(cx)?;
         }
+        if self.signal.waiter.has_ready() {
+            self.heat_ready();
+        }
         self.fetcher.collect(&mut self.subscriptions)
+    }
+
+    /// Looks at the partitions that moved since the consumer registered with them.
+    #[cold]
+    fn heat_ready(&mut self) {
+        for token in self.signal.waiter.take_ready() {
+            self.subscriptions.heat_ready(token);
+        }
     }
 
     #[cold]
@@ -140,9 +162,11 @@ impl Consumer {
                 return Poll::Pending;
             }
         }
+        let mut looked = false;
         loop {
             let now = self.now();
             if wait.is_over(now) {
+                self.waited(now);
                 return Poll::Ready(Ok(ConsumerRecords::default()));
             }
             self.schedule_retry(now);
@@ -150,12 +174,27 @@ impl Consumer {
             if !self.has_news() && self.poll_events(cx, wait.deadline).is_pending() {
                 return Poll::Pending;
             }
+            // A look that brought nothing and left something to do: others run before the next, so that whatever keeps it
+            // so can change.
+            if std::mem::replace(&mut looked, true) && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
             self.disarm();
-            let records = self.collect(cx)?;
+            let records = self.collect(cx, false)?;
             if !records.is_empty() {
                 self.parking.streaming = records.len();
-                return Poll::Ready(Ok(records));
+                self.waited(self.now());
+                return Poll::Ready(Ok(self.intercepted(records)));
             }
+        }
+    }
+
+    /// A poll that had to wait is over.
+    fn waited(&mut self, now: Instant) {
+        let now_ms = self.cluster.clock().ms_at(now);
+        self.fetcher.metrics().put_in(now_ms);
+        if let Some(group) = &mut self.group {
+            group.metrics.polls.waited(now_ms);
         }
     }
 
@@ -184,6 +223,7 @@ impl Consumer {
         }
         self.cluster.check_open()?;
         self.signal.take(Signal::GROUP);
+        self.create_missing_topics()?;
         let version = self.cluster.metadata_version();
         if self.metadata_version != version {
             self.metadata_version = version;
@@ -201,22 +241,19 @@ impl Consumer {
         Ok(())
     }
 
-    /// Registers for everything that may end the wait: first the waker, then the partitions; the caller then looks again.
+    /// Registers for everything that may end the wait: first the waker, then the hot partitions, since with the others it
+    /// is registered; the caller then looks again.
     fn arm(&mut self, cx: &mut Context<'_>) {
         let waiter = &self.signal.waiter;
         waiter.set_waker(cx.waker());
-        for state in self.subscriptions.partitions() {
-            if let (true, Some(handle)) = (state.is_fetchable(), &state.handle) {
-                handle.register(waiter);
-            }
-        }
+        self.fetcher.cool(&mut self.subscriptions);
         if let Some(group) = &self.group {
             group.member.polling();
         }
         self.parking.armed = true;
     }
 
-    /// Undoes [`Consumer::arm`]. Before anything that changes the assignment, so that no partition keeps the waiter.
+    /// Takes back the waker. The waiter stays registered with partitions that stand still.
     #[inline]
     pub(super) fn disarm(&mut self) {
         if self.parking.armed {
@@ -226,13 +263,7 @@ impl Consumer {
 
     fn disarm_slowly(&mut self) {
         self.parking.armed = false;
-        let waiter = &self.signal.waiter;
-        for state in self.subscriptions.partitions() {
-            if let Some(handle) = &state.handle {
-                handle.unregister(waiter);
-            }
-        }
-        drop(waiter.take_waker());
+        drop(self.signal.waiter.take_waker());
         if let Some(group) = &self.group {
             group.member.polled_at(self.cluster.clock().now_ms());
         }
@@ -242,6 +273,7 @@ impl Consumer {
         self.signal.is_raised()
             || self.subscriptions.unsettled
             || self.metadata_version != self.cluster.metadata_version()
+            || self.signal.waiter.has_ready()
             || self.fetcher.has_news(&self.subscriptions)
     }
 
@@ -261,8 +293,8 @@ impl Consumer {
             self.parking.attention = true;
             return Poll::Ready(());
         }
-        // A position that is committed already leaves the auto-commit nothing to do.
-        let auto_commit = self.auto_commit.as_ref().filter(|_| self.subscriptions.has_uncommitted());
+        // Positions that are committed already leave the auto-commit nothing to do.
+        let auto_commit = self.auto_commit.as_ref().filter(|_| self.subscriptions.moved);
         let deadlines = [deadline, self.fetcher.held_until(), self.retry_at, auto_commit.map(|it| it.next)];
         let Some(next) = deadlines.into_iter().flatten().min() else { return Poll::Pending };
         let sleep = self.parking.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
@@ -275,11 +307,45 @@ impl Consumer {
     }
 }
 
-/// A poll under way. However it ends, no partition keeps the waiter.
+/// A poll under way. However it ends, nobody is left to be woken.
 struct Polling<'a>(&'a mut Consumer);
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.disarm();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TopicPartition;
+    use crate::{AutoOffsetReset, Cluster, ConsumerConfig, NewTopic, ProducerConfig, ProducerRecord};
+
+    /// A position that the partition refuses, and a reset that leads to the same: with each look there is something to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_that_gets_nowhere_lets_others_run() {
+        let cluster = Cluster::in_memory();
+        cluster.admin().create_topic(NewTopic::new("t")).await.unwrap();
+        let producer = cluster.producer(ProducerConfig::default()).unwrap();
+        for _ in 0..3 {
+            producer.send(ProducerRecord::to("t").value("v")).await.unwrap().await.unwrap();
+        }
+        let handle = cluster.leader(&TopicPartition::new("t", 0)).unwrap();
+        handle.delete_records(2).unwrap();
+        handle.offsets().store(0, 3, 3, 3);
+        let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
+        let mut consumer = cluster.consumer(config).unwrap();
+        consumer.assign([("t", 0)]).unwrap();
+        {
+            let mut poll = pin!(consumer.poll(Duration::from_secs(1)));
+            for _ in 0..20 {
+                assert!(futures::poll!(&mut poll).is_pending());
+            }
+        }
+        assert!(consumer.subscriptions.unsettled, "there is nothing in the way");
+        handle.offsets().store(2, 3, 3, 3);
+        let records = consumer.poll(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [2]);
     }
 }

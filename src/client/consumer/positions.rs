@@ -20,6 +20,7 @@ impl Consumer {
         if !self.subscriptions.unsettled && self.offset_fetch.is_none() {
             return Ok(());
         }
+        self.subscriptions.leaderless = true;
         self.find_leaders()?;
         self.fetch_committed(cx)?;
         let (cluster, isolation) = (self.cluster.clone(), self.fetcher.isolation());
@@ -27,13 +28,15 @@ impl Consumer {
             place(state, &cluster, isolation)?;
         }
         self.subscriptions.unsettled = false;
+        self.subscriptions.leaderless = self.subscriptions.partitions().iter().any(|state| state.handle.is_none());
+        self.subscriptions.heat_all();
         Ok(())
     }
 
     /// Sets the time of the next look for leaders that are missing. Newer metadata is looked at at once; the pause is for
     /// a replica that refuses although the metadata names it.
     pub(super) fn schedule_retry(&mut self, now: Instant) {
-        if self.retry_at.is_none() && self.subscriptions.partitions().iter().any(|state| state.handle.is_none()) {
+        if self.retry_at.is_none() && self.subscriptions.leaderless {
             self.retry_at = Some(now + self.config.retry_backoff_max);
         }
     }
@@ -114,6 +117,7 @@ impl Consumer {
     /// The leader of a partition, waiting for an election as long as calls may wait.
     pub(super) async fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>> {
         let deadline = self.now() + self.config.default_api_timeout;
+        self.create_missing_topic(topic_partition.topic())?;
         loop {
             let version = self.cluster.metadata_version();
             match self.cluster.leader(topic_partition) {
@@ -141,7 +145,7 @@ fn place(state: &mut PartitionState, cluster: &Cluster, isolation: IsolationLeve
         }
         Err(error) if error.is_closed() => Err(error),
         Err(_) => {
-            state.handle = None;
+            state.set_handle(None);
             Ok(())
         }
     }

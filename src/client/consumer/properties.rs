@@ -9,7 +9,6 @@ use crate::types::IsolationLevel;
 
 /// Properties of Kafka's consumer without a meaning inside one process.
 const WITHOUT_MEANING: &[&str] = &[
-    "allow.auto.create.topics", // The brokers here never create a topic unasked: `auto.create.topics.enable=false`.
     "bootstrap.servers",
     "check.crcs", // A batch is checked where its bytes enter the process, whatever this says.
     "client.dns.lookup",
@@ -72,10 +71,12 @@ pub(super) fn set(config: &mut ConsumerConfig, name: &str, text: &str) -> Result
         "request.timeout.ms" => config.request_timeout = ms()?,
         "retry.backoff.ms" => config.retry_backoff = parse_duration_ms(name, text, 0..)?,
         "retry.backoff.max.ms" => config.retry_backoff_max = parse_duration_ms(name, text, 0..)?,
+        "allow.auto.create.topics" => config.allow_auto_create_topics = parse_bool(name, text)?,
         "exclude.internal.topics" => config.exclude_internal_topics = parse_bool(name, text)?,
         "group.protocol" if text.trim().eq_ignore_ascii_case("classic") => {}
         "group.protocol" | "group.remote.assignor" => return Err(not_built(name, text)),
         "interceptor.classes" if parse_list(text).is_empty() => {}
+        // Java classes; here they are objects: `ConsumerConfig::interceptor`.
         "interceptor.classes" => return Err(not_built(name, text)),
         _ if WITHOUT_MEANING.contains(&name) => {}
         _ if WITHOUT_MEANING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::client::consumer::records::BatchInfo;
 use crate::record::{Headers, Record};
-use crate::types::{LeaderEpoch, Offset, TimestampType, TopicPartition};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampType, TopicPartition};
 
 /// One record of a poll, borrowed from its [`ConsumerRecords`](crate::ConsumerRecords): nothing is copied or counted.
 #[derive(Clone, Copy, Debug)]
@@ -149,24 +149,50 @@ pub struct OwnedConsumerRecord {
     headers: Vec<(Box<str>, Option<Bytes>)>,
 }
 
-#[cfg(test)]
 impl OwnedConsumerRecord {
-    /// One with an empty value.
-    pub(crate) fn for_test(topic_partition: TopicPartition, offset: Offset, key: Option<Bytes>) -> Self {
+    /// A record that no log holds, for interceptors and for tests of what processes records: without key, value,
+    /// timestamp (-1) and leader epoch (-1).
+    pub fn new(topic_partition: impl Into<TopicPartition>, offset: Offset) -> Self {
         Self {
-            topic_partition,
+            topic_partition: topic_partition.into(),
             offset,
-            timestamp: 0,
+            timestamp: NO_TIMESTAMP,
             timestamp_type: TimestampType::CreateTime,
-            leader_epoch: LeaderEpoch(0),
-            key,
-            value: Some(Bytes::new()),
+            leader_epoch: LeaderEpoch::NONE,
+            key: None,
+            value: None,
             headers: Vec::new(),
         }
     }
-}
 
-impl OwnedConsumerRecord {
+    /// The same with another key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Option<Bytes>>) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    /// The same with another value; `None` makes it a tombstone.
+    #[must_use]
+    pub fn with_value(mut self, value: impl Into<Option<Bytes>>) -> Self {
+        self.value = value.into();
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, key: impl Into<Box<str>>, value: impl Into<Option<Bytes>>) -> Self {
+        self.headers.push((key.into(), value.into()));
+        self
+    }
+
+    /// The same with another timestamp, in ms since 1970, as its producer set it.
+    #[must_use]
+    pub fn with_timestamp(mut self, timestamp: i64) -> Self {
+        (self.timestamp, self.timestamp_type) = (timestamp, TimestampType::CreateTime);
+        self
+    }
+
     /// The topic's name.
     pub fn topic(&self) -> &str {
         self.topic_partition.topic()
@@ -229,7 +255,7 @@ impl OwnedConsumerRecord {
     }
 
     /// The headers, in order.
-    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>)> {
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>)> + Clone {
         self.headers.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
 

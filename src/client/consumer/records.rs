@@ -1,8 +1,11 @@
 //! [`ConsumerRecords`]: what one poll returned.
 
+use std::collections::HashSet;
+
 use crate::client::consumer::{ConsumerRecord, OwnedConsumerRecord};
-use crate::record::{Records, RecordsIter};
+use crate::record::{BatchBuilder, Records, RecordsIter, SealOptions};
 use crate::types::{LeaderEpoch, Offset, OffsetAndMetadata, TimestampType, TopicPartition};
+use crate::util::block_pool::Block;
 
 /// What one poll returned: at most `max.poll.records` records, in order of offset within each partition.
 ///
@@ -30,8 +33,10 @@ struct PartitionRun {
     topic_partition: TopicPartition,
     /// Index of the batch behind its last one.
     end: usize,
-    /// Position after its last record.
+    /// Position behind it.
     next_offset: Offset,
+    /// Epoch of the leader that appended its last record.
+    leader_epoch: LeaderEpoch,
 }
 
 /// A batch, or the part of it that one poll returns.
@@ -83,20 +88,44 @@ impl ConsumerRecords {
 
     /// The partitions that have records here, each once.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        let earlier = |index: usize| self.runs[..index].iter().map(|run| &run.topic_partition);
-        (self.runs.iter().enumerate())
-            .filter(move |(index, run)| earlier(*index).all(|other| *other != run.topic_partition))
-            .map(|(_, run)| &run.topic_partition)
+        let mut seen = HashSet::new();
+        // Interceptors may have left nothing of a run.
+        let with_records = self.runs_with_start().filter(|(start, run)| *start < run.end);
+        with_records.map(|(_, run)| &run.topic_partition).filter(move |topic_partition| seen.insert(*topic_partition))
     }
 
-    /// The positions to commit once all of these records are processed (KIP-1094).
+    /// The positions to commit once all of these records are processed (KIP-1094), behind records that an interceptor
+    /// dropped, too.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, OffsetAndMetadata)> {
-        self.partitions().map(|topic_partition| {
-            let last = self.runs.iter().rfind(|run| run.topic_partition == *topic_partition);
-            let last = last.expect("partitions() lists only partitions that have a run");
-            let epoch = self.batches[last.end - 1].info.leader_epoch;
-            (topic_partition, OffsetAndMetadata::new(last.next_offset).with_leader_epoch(Some(epoch)))
+        let mut seen = HashSet::new();
+        let last_runs = self.runs.iter().rev().filter(move |run| seen.insert(&run.topic_partition));
+        last_runs.map(|run| {
+            let position = OffsetAndMetadata::new(run.next_offset).with_leader_epoch(Some(run.leader_epoch));
+            (&run.topic_partition, position)
         })
+    }
+
+    /// Keeps the records for which `keep` says so. The batches are shared as before: nothing is copied.
+    pub fn retain(&mut self, mut keep: impl FnMut(&ConsumerRecord<'_>) -> bool) {
+        let mut batches = std::mem::take(&mut self.batches).into_iter();
+        let mut start = 0;
+        for run in &mut self.runs {
+            for FetchedBatch { mut records, info } in batches.by_ref().take(run.end - start) {
+                let kept = records
+                    .iter()
+                    .map_while(Result::ok)
+                    .map(|record| keep(&ConsumerRecord { topic_partition: &run.topic_partition, info, record }));
+                let kept: Vec<bool> = kept.collect();
+                for stretch in kept.chunk_by(|one, next| one == next) {
+                    match records.split_off_front(stretch.len()) {
+                        Ok(records) if stretch[0] => self.batches.push(FetchedBatch { records, info }),
+                        _ => {}
+                    }
+                }
+            }
+            start = std::mem::replace(&mut run.end, self.batches.len());
+        }
+        self.count = self.batches.iter().map(|batch| batch.records.remaining()).sum();
     }
 
     /// Empty, with room for so many batches.
@@ -113,11 +142,17 @@ impl ConsumerRecords {
     #[inline]
     pub(super) fn push(&mut self, topic_partition: &TopicPartition, batch: FetchedBatch, next_offset: Offset) {
         self.count += batch.records.remaining();
+        let leader_epoch = batch.info.leader_epoch;
         self.batches.push(batch);
         let end = self.batches.len();
         match self.runs.last_mut() {
-            Some(run) if run.topic_partition == *topic_partition => (run.end, run.next_offset) = (end, next_offset),
-            _ => self.runs.push(PartitionRun { topic_partition: topic_partition.clone(), end, next_offset }),
+            Some(run) if run.topic_partition == *topic_partition => {
+                (run.end, run.next_offset, run.leader_epoch) = (end, next_offset, leader_epoch);
+            }
+            _ => {
+                let topic_partition = topic_partition.clone();
+                self.runs.push(PartitionRun { topic_partition, end, next_offset, leader_epoch });
+            }
         }
     }
 
@@ -135,6 +170,38 @@ fn iter_batches<'a>(
         let records = batch.records.iter().map_while(Result::ok);
         records.map(move |record| ConsumerRecord { topic_partition, info: batch.info, record })
     })
+}
+
+/// Adds records, each a copy in a batch of its own, behind those that there are.
+impl Extend<OwnedConsumerRecord> for ConsumerRecords {
+    /// # Panics
+    /// If a record takes more than 2 GiB.
+    fn extend<I: IntoIterator<Item = OwnedConsumerRecord>>(&mut self, records: I) {
+        for record in records {
+            let info = BatchInfo { timestamp_type: record.timestamp_type(), leader_epoch: record.leader_epoch() };
+            let batch = FetchedBatch { records: encode(&record).expect("a record fits a batch of its own"), info };
+            self.push(record.topic_partition(), batch, record.offset() + 1);
+        }
+    }
+}
+
+impl FromIterator<OwnedConsumerRecord> for ConsumerRecords {
+    fn from_iter<I: IntoIterator<Item = OwnedConsumerRecord>>(records: I) -> Self {
+        let mut collected = Self::default();
+        collected.extend(records);
+        collected
+    }
+}
+
+/// A batch of this one record.
+fn encode(record: &OwnedConsumerRecord) -> Option<Records> {
+    let (key, value) = (record.key(), record.value());
+    let capacity = BatchBuilder::upper_bound(key, value, record.headers());
+    let mut builder = BatchBuilder::new(Block::unpooled(capacity));
+    builder.try_append(record.timestamp(), key, value, record.headers())?;
+    let mut batch = builder.seal(SealOptions::default()).ok()?;
+    batch.assign(record.offset(), record.leader_epoch());
+    batch.records().ok()
 }
 
 /// Iterates over [`ConsumerRecords`] by reference.

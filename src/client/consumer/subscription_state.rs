@@ -1,12 +1,14 @@
 //! [`SubscriptionState`]: what a consumer wants and what it has been given.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use regex_lite::Regex;
 
 use crate::client::consumer::AutoOffsetReset;
 use crate::client::consumer::partition_state::{PartitionState, Phase, Reset};
-use crate::cluster::MetadataImage;
+use crate::cluster::{MetadataImage, Token};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
@@ -19,8 +21,18 @@ pub(super) struct SubscriptionState {
     index: HashMap<TopicPartition, usize>,
     /// Counts changes of the assignment: indexes into it hold for one epoch.
     epoch: u64,
+    /// Partitions that may have something to read, the longest hot first. Of the others, what was read is still to be
+    /// handed out, or they are paused or wait for a position or a leader, or the consumer is registered with their
+    /// leaders: each ends with [`SubscriptionState::heat`]. So polls cost nothing for partitions that stand still.
+    pub(super) hot: Vec<usize>,
+    /// How many there are, for who asks.
+    assigned: Arc<AtomicUsize>,
     /// Whether a position may have to be placed or a leader found before the next read.
     pub(super) unsettled: bool,
+    /// Whether a partition may be without a leader.
+    pub(super) leaderless: bool,
+    /// Whether a position may have moved since an automatic commit found none that had.
+    pub(super) moved: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +100,17 @@ impl SubscriptionState {
         }
     }
 
+    /// The topics that were named: subscribed to, but not by a pattern, or with partitions assigned by hand.
+    pub(super) fn wanted_topics(&self) -> impl Iterator<Item = &str> {
+        let subscribed = match &self.kind {
+            Kind::Topics(topics) => Some(topics.iter().map(String::as_str)),
+            Kind::None | Kind::Manual | Kind::Pattern { .. } => None,
+        };
+        let by_hand =
+            matches!(self.kind, Kind::Manual).then(|| self.partitions.iter().map(|it| it.topic_partition.topic()));
+        subscribed.into_iter().flatten().chain(by_hand.into_iter().flatten())
+    }
+
     /// Looks for topics that match the pattern.
     pub(super) fn match_topics(&mut self, image: &MetadataImage, exclude_internal: bool) {
         if let Kind::Pattern { pattern, topics } = &mut self.kind {
@@ -123,12 +146,20 @@ impl SubscriptionState {
             }
             let mut state =
                 old.remove(&topic_partition).unwrap_or_else(|| PartitionState::new(topic_partition.clone()));
-            (state.queued, state.revoking) = (false, false);
+            (state.queued, state.revoking, state.is_hot) = (false, false, true);
+            // Under an index of the old assignment.
+            state.unregister();
             self.index.insert(topic_partition, self.partitions.len());
             self.partitions.push(state);
         }
+        self.hot = (0..self.partitions.len()).collect();
+        self.assigned.store(self.partitions.len(), Ordering::Relaxed);
         self.epoch += 1;
         self.unsettled = true;
+    }
+
+    pub(super) fn assigned_count(&self) -> &Arc<AtomicUsize> {
+        &self.assigned
     }
 
     /// Changes with every assignment.
@@ -156,8 +187,35 @@ impl SubscriptionState {
         self.index.get(topic_partition).map(|index| &self.partitions[*index])
     }
 
+    /// For a change, after which polls look at the partition again.
     pub(super) fn find_mut(&mut self, topic_partition: &TopicPartition) -> Option<&mut PartitionState> {
-        self.index.get(topic_partition).map(|index| &mut self.partitions[*index])
+        let index = *self.index.get(topic_partition)?;
+        self.heat(index);
+        Some(&mut self.partitions[index])
+    }
+
+    /// Has the next poll look at a partition.
+    pub(super) fn heat(&mut self, index: usize) {
+        self.moved = true;
+        if let Some(state) = self.partitions.get_mut(index)
+            && !std::mem::replace(&mut state.is_hot, true)
+        {
+            self.hot.push(index);
+        }
+    }
+
+    pub(super) fn heat_all(&mut self) {
+        (0..self.partitions.len()).for_each(|index| self.heat(index));
+    }
+
+    /// A partition that the consumer was registered with under this token moved.
+    pub(super) fn heat_ready(&mut self, token: Token) {
+        if token.epoch == self.epoch as u32
+            && let Some(state) = self.partitions.get_mut(token.index as usize)
+        {
+            state.set_unregistered();
+            self.heat(token.index as usize);
+        }
     }
 
     pub(super) fn assigned(&self, topic_partition: &TopicPartition) -> Result<&PartitionState> {
@@ -174,6 +232,7 @@ impl SubscriptionState {
             self.assigned(topic_partition)?;
         }
         let named: HashSet<TopicPartition> = named.into_iter().collect();
+        self.heat_all();
         let is_named = |state: &&mut PartitionState| named.is_empty() || named.contains(&state.topic_partition);
         Ok(self.partitions.iter_mut().filter(is_named).collect())
     }
@@ -190,15 +249,11 @@ impl SubscriptionState {
         uncommitted.filter_map(|state| Some((state.topic_partition.clone(), state.consumed()?))).collect()
     }
 
-    pub(super) fn has_uncommitted(&self) -> bool {
-        self.partitions.iter().any(|state| state.phase == Phase::Fetching && state.committed != Some(state.position))
-    }
-
     /// Notes what a commit said that was accepted.
     pub(super) fn mark_committed(&mut self, offsets: &[(TopicPartition, OffsetAndMetadata)]) {
         for (topic_partition, offset) in offsets {
-            if let Some(state) = self.find_mut(topic_partition) {
-                state.committed = Some(offset.offset());
+            if let Some(index) = self.index.get(topic_partition) {
+                self.partitions[*index].committed = Some(offset.offset());
             }
         }
     }

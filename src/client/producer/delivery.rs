@@ -1,5 +1,6 @@
 //! [`Delivery`]: the future of one record, and the [`BatchCell`] that it shares with its batch.
 
+#[cfg(not(brokerless_loom))]
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -25,6 +26,8 @@ pub struct Delivery {
     place: Place,
 }
 
+// Loom's threads share one of the system's, and its objects must not outlive the model.
+#[cfg(not(brokerless_loom))]
 thread_local! {
     /// The reference of the delivery that this thread dropped last, for the next record of the same batch: whoever sends
     /// and drops deliveries at once, as most do, counts references once a batch instead of twice a record.
@@ -68,8 +71,14 @@ impl Delivery {
     }
 
     /// The delivery of a record that was just put into the batch of this cell.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(cell: &Arc<BatchCell>, index: u32) -> Self {
+        Self::new(Self::take_spare(cell).unwrap_or_else(|| Arc::clone(cell)), index)
+    }
+
+    #[cfg(not(brokerless_loom))]
+    #[inline]
+    fn take_spare(cell: &Arc<BatchCell>) -> Option<Arc<BatchCell>> {
         let spare = SPARE.try_with(|place| {
             let spare = place.take()?;
             if Arc::ptr_eq(&spare, cell) {
@@ -79,7 +88,12 @@ impl Delivery {
             place.set(Some(spare));
             None
         });
-        Self::new(spare.ok().flatten().unwrap_or_else(|| Arc::clone(cell)), index)
+        spare.ok().flatten()
+    }
+
+    #[cfg(brokerless_loom)]
+    fn take_spare(_: &Arc<BatchCell>) -> Option<Arc<BatchCell>> {
+        None
     }
 
     #[inline]
@@ -114,6 +128,7 @@ impl Delivery {
     }
 }
 
+#[cfg(not(brokerless_loom))]
 impl Drop for Delivery {
     #[inline]
     fn drop(&mut self) {

@@ -83,8 +83,12 @@ impl Driver {
         loop {
             let called = race(self.notify.notified(), self.starved.wait());
             match self.wake_at.load(Ordering::Acquire) {
-                NEVER => drop(called.await),
-                wake_at => drop(race(called, sleep_until(self.instant(wake_at))).await),
+                NEVER => {
+                    called.await;
+                }
+                wake_at => {
+                    race(called, sleep_until(self.instant(wake_at))).await;
+                }
             }
             if self.stopped.load(Ordering::Acquire) {
                 return;

@@ -33,7 +33,7 @@ enum State<'p, 'a> {
 }
 
 impl<'p, 'a: 'p> Sending<'p, 'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(producer: &'p Producer, record: ProducerRecord<'a>, callback: Option<Callback>) -> Self {
         Self { producer, state: State::Unsent(record, callback), sent: false }
     }
@@ -42,6 +42,9 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
     #[inline(never)]
     fn poll_uncommon(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, SendError<'a>>> {
         assert!(!self.sent, "{RESOLVED}");
+        if !self.producer.shared().settings.interceptors.is_empty() {
+            self.intercept();
+        }
         loop {
             match &mut self.state {
                 State::Unsent(record, callback) => {
@@ -65,6 +68,15 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
         }
     }
 
+    /// Has the interceptors see the record.
+    fn intercept(&mut self) {
+        if matches!(self.state, State::Unsent(..))
+            && let State::Unsent(record, callback) = std::mem::replace(&mut self.state, State::Yielding(None))
+        {
+            self.state = State::Waiting(Box::pin(self.producer.send_intercepted(record, callback)));
+        }
+    }
+
     #[cold]
     fn wait(&mut self, attempt: Attempt<'p>, blocked: Blocked) {
         if let State::Unsent(record, _) = std::mem::replace(&mut self.state, State::Yielding(None)) {
@@ -78,7 +90,7 @@ const RESOLVED: &str = "a future is not polled after it has resolved";
 impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
     type Output = Result<Delivery, SendError<'a>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let State::Unsent(record, None) = &this.state

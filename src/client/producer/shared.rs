@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tokio::sync::Semaphore;
 
+use crate::client::partition_info::PartitionInfo;
 use crate::client::producer::batch::OpenBatch;
 use crate::client::producer::config::Settings;
 use crate::client::producer::delivery::{Callback, Delivery, Outcome, producer_closed};
 use crate::client::producer::driver::Driver;
 use crate::client::producer::identity::ProducerIdentity;
 use crate::client::producer::memory::{BufferMemory, Grant};
+use crate::client::producer::metrics::ProducerMetrics;
+use crate::client::producer::signal::Signal;
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
 use crate::client::producer::{Partitioning, ProducerRecord};
-use crate::cluster::{Cluster, validate_topic_name};
+use crate::cluster::{Clock, Cluster, MetadataImage, validate_topic_name};
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
@@ -31,8 +34,9 @@ pub(super) struct Shared {
     pub(super) memory: BufferMemory,
     pub(super) identity: ProducerIdentity,
     pub(super) driver: Arc<Driver>,
+    pub(super) metrics: ProducerMetrics,
     /// Set by the first `close`: no more records are taken.
-    closed: AtomicBool,
+    closed: Signal,
     /// Never has permits, and is closed with the producer: `acquire` resolves for everyone who waits for something else.
     closing: Semaphore,
     /// Set when nothing more is sent and whatever is left fails.
@@ -90,16 +94,19 @@ impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
         let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
         Self {
-            topics: Topics::new(settings.adaptive_partitioning),
+            topics: Topics::new(settings.adaptive_partitioning, cluster.next_seed()),
             memory: BufferMemory::new(settings.buffer_memory),
             identity: ProducerIdentity::default(),
             driver,
-            closed: AtomicBool::new(false),
+            metrics: ProducerMetrics::new(&cluster, &settings.client_id),
+            closed: Signal::default(),
             closing: Semaphore::new(0),
             terminated: AtomicBool::new(false),
             blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
-            is_common: matches!(settings.partitioning, Partitioning::Default) && !settings.linger.is_zero(),
+            is_common: matches!(settings.partitioning, Partitioning::Default)
+                && !settings.linger.is_zero()
+                && settings.interceptors.is_empty(),
             cluster,
             settings,
         }
@@ -107,7 +114,7 @@ impl Shared {
 
     /// Puts a record into an open batch that has room for it, with the default partitioner and a linger: what nearly every
     /// send comes to, and little code, so that it can be inlined. `None`, and nothing has happened, for anything else.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
         // Before the lock: behind an atomic operation the processor would wait for the counter.
         let ticks = coarse_time::ticks();
@@ -119,10 +126,9 @@ impl Shared {
         if partitions <= 0 {
             return None;
         }
-        let partition = match (record.partition, record.key_bytes()) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-            (None, _) => topic.sticky_partition(),
+        let partition = match record.partition {
+            Some(partition) => partition,
+            None => self.default_partition(topic, record, partitions),
         };
         if !(0..partitions).contains(&partition) {
             return None;
@@ -131,7 +137,7 @@ impl Shared {
         if self.is_closed() {
             return None;
         }
-        Self::append_to_open(&self.cluster, &mut state, record, &mut None, ticks)
+        Self::append_to_open(self.cluster.clock(), &mut state, record, &mut None, ticks)
     }
 
     /// Puts a record into its batch, and sends batches that this fills. Never waits.
@@ -155,7 +161,8 @@ impl Shared {
             if self.is_closed() {
                 return Err(failed(producer_closed()));
             }
-            let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
+            let Some(delivery) =
+                Self::append_to_open(self.cluster.clock(), &mut state, record, &mut attempt.callback, ticks)
             else {
                 if state.open.is_none() {
                     let sent = self.open_batch(slot, state, record, attempt)?;
@@ -177,9 +184,9 @@ impl Shared {
     }
 
     /// `None` if there is no open batch, or no room in it.
-    #[inline]
+    #[inline(always)]
     fn append_to_open(
-        cluster: &Cluster,
+        clock: &Clock,
         state: &mut SlotState,
         record: &ProducerRecord<'_>,
         callback: &mut Option<Callback>,
@@ -188,15 +195,9 @@ impl Shared {
         let open = state.open.as_mut()?;
         let timestamp = match record.timestamp {
             Some(timestamp) => timestamp,
-            None => state.clock.now_ms(cluster.clock(), ticks),
+            None => state.clock.now_ms(clock, ticks),
         };
-        let index =
-            open.builder.try_append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs())?;
-        open.timestamps.push(index, timestamp);
-        if let Some(callback) = callback.take() {
-            open.callbacks.push((index, callback));
-        }
-        Some(Delivery::of(open.completion.cell(), index))
+        open.append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs(), callback)
     }
 
     /// Opens a batch with this record.
@@ -222,13 +223,12 @@ impl Shared {
         let created = self.now();
         state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
         let ticks = coarse_time::ticks();
-        let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
+        let delivery = Self::append_to_open(self.cluster.clock(), &mut state, record, &mut attempt.callback, ticks)
             .expect("the block was made to hold this record");
 
         let is_full = state.open.as_ref().is_some_and(|open| open.builder.size_in_bytes() >= self.settings.batch_size);
-        // Either the thread that closes the producer, or waits for memory, sees this batch when it then looks through
-        // the slots, or this thread sees that it is there: both order their store and their loads.
-        fence(Ordering::SeqCst);
+        // Whoever closes the producer, or waits for memory, sees this batch, or is seen here.
+        Signal::fence_behind_opening();
         let worked = if is_full || self.memory.is_exhausted() || self.is_closed() {
             slot.close_open(&mut state, is_full, self.settings.batch_size);
             drop(state);
@@ -262,6 +262,10 @@ impl Shared {
             None => 0,
         };
         if !(0..partitions).contains(&partition) {
+            if partitions <= 0 {
+                // It was deleted. If the broker creates it again, there is newer metadata than that.
+                drop(self.image_with(record.topic));
+            }
             return Err(missing_partition(record.topic, partition, partitions, version));
         }
         Ok(topic.slot(partition))
@@ -276,12 +280,7 @@ impl Shared {
         attempt: &mut Attempt<'_>,
     ) -> Result<i32, Box<Blocked>> {
         let partition = match &self.settings.partitioning {
-            Partitioning::Default => {
-                return Ok(match record.key_bytes() {
-                    Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-                    _ => topic.sticky_partition(),
-                });
-            }
+            Partitioning::Default => return Ok(self.default_partition(topic, record, partitions)),
             Partitioning::RoundRobin => topic.round_robin_partition(),
             Partitioning::Custom(partitioner) => partitioner.partition(record, partitions),
         };
@@ -297,12 +296,21 @@ impl Shared {
         Ok(partition)
     }
 
+    /// By the key, or sticky.
+    #[inline(always)]
+    fn default_partition(&self, topic: &Topic, record: &ProducerRecord<'_>, partitions: i32) -> i32 {
+        match record.key_bytes() {
+            Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
+            _ => topic.sticky_partition(),
+        }
+    }
+
     /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
     #[cold]
     fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
-        let image = self.cluster.image();
+        let image = self.image_with(name);
         if let Some(topic) = image.topic(name) {
-            self.topics.add(topic);
+            self.topics.add(topic, &self.metrics);
             if let Some(topic) = self.topics.find(name, &self.cluster) {
                 return Ok(topic);
             }
@@ -310,13 +318,22 @@ impl Shared {
         Err(missing_topic(name, image.offset))
     }
 
-    /// How many partitions an existing topic has.
-    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Box<Blocked>> {
-        let image = self.cluster.image();
+    /// The partitions of an existing topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<Vec<PartitionInfo>, Box<Blocked>> {
+        let image = self.image_with(topic);
         match image.topic(topic) {
-            Some(topic) => Ok(topic.partitions.len() as i32),
+            Some(topic) => Ok(PartitionInfo::of_topic(topic)),
             None => Err(missing_topic(topic, image.offset)),
         }
+    }
+
+    /// The metadata, with this topic in it if the broker creates topics that are missing.
+    fn image_with(&self, topic: &str) -> Arc<MetadataImage> {
+        if self.cluster.auto_creates_topics() {
+            // Why it is not there, if it is not, is said by whoever looks for it.
+            drop(self.cluster.maybe_auto_create_topic(topic));
+        }
+        self.cluster.image()
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Box<Blocked>> {
@@ -336,10 +353,7 @@ impl Shared {
     pub(super) fn send_everything(&self) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         for slot in self.topics.slots() {
-            let mut state = slot.lock();
-            slot.close_open(&mut state, false, self.settings.batch_size);
-            let last = state.last_closed();
-            drop(state);
+            let last = slot.close_all(self.settings.batch_size);
             self.drain(slot);
             deliveries.extend(last.filter(|delivery| !delivery.is_done()));
         }
@@ -348,14 +362,13 @@ impl Shared {
 
     /// Takes no more records, and calls back everyone who waits in `send`.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.closed.raise();
         self.closing.close();
     }
 
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.closed.raised() > 0
     }
 
     /// Resolves when the producer is closed.
@@ -372,7 +385,7 @@ impl Shared {
     /// Ends the driver and fails whatever is not complete.
     pub(super) fn terminate(&self) {
         self.close();
-        self.terminated.store(true, Ordering::SeqCst);
+        let is_first = !self.terminated.swap(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         self.driver.stop();
         for slot in self.topics.slots() {
@@ -389,6 +402,9 @@ impl Shared {
             }
             // Fails what is ready, as would a thread that is already draining.
             self.drain(slot);
+        }
+        if is_first {
+            self.settings.interceptors.on_close();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::client::producer::metrics::{ProducerMetrics, TopicMetrics};
 use crate::client::producer::slot::Slot;
 use crate::client::producer::table::Table;
 use crate::cluster::{Cluster, TopicImage};
@@ -20,11 +21,13 @@ pub(super) struct Topics {
     by_name: RwLock<HashMap<Arc<str>, usize>>,
     /// Kafka's `partitioner.adaptive.partitioning.enable`.
     adaptive: bool,
+    /// What the topics' choices of sticky partitions begin with.
+    seed: u64,
 }
 
 impl Topics {
-    pub(super) fn new(adaptive: bool) -> Self {
-        Self { table: Table::new(), last: AtomicUsize::new(0), by_name: RwLock::default(), adaptive }
+    pub(super) fn new(adaptive: bool, seed: u64) -> Self {
+        Self { table: Table::new(), last: AtomicUsize::new(0), by_name: RwLock::default(), adaptive, seed }
     }
 
     /// The topic, its partition count up to date; `None` if the producer has not seen it yet.
@@ -48,11 +51,14 @@ impl Topics {
     }
 
     /// Remembers a topic that the metadata knows.
-    pub(super) fn add(&self, image: &TopicImage) {
+    pub(super) fn add(&self, image: &TopicImage, metrics: &ProducerMetrics) {
         let mut by_name = self.by_name.write();
         let index = by_name.len();
         let index = *by_name.entry(Arc::clone(&image.name)).or_insert(index);
-        self.table.get_or_init(index, || Topic::new(Arc::clone(&image.name), self.adaptive));
+        let seed = self.seed.wrapping_add(index as u64);
+        self.table.get_or_init(index, || {
+            Topic::new(Arc::clone(&image.name), self.adaptive, seed, metrics.topic(&image.name))
+        });
     }
 
     /// The slots of every partition written to so far.
@@ -87,19 +93,23 @@ pub(super) struct Topic {
     partitions: AtomicI32,
     /// Partitions that have a leader. Its lock also orders refreshes.
     led: Mutex<Vec<i32>>,
+    rng: Mutex<fastrand::Rng>,
     sticky: Arc<Sticky>,
+    metrics: Arc<TopicMetrics>,
     round_robin: AtomicU32,
     slots: Table<Arc<Slot>>,
 }
 
 impl Topic {
-    fn new(name: Arc<str>, adaptive: bool) -> Self {
+    fn new(name: Arc<str>, adaptive: bool, seed: u64, metrics: Arc<TopicMetrics>) -> Self {
         Self {
             name,
             version: AtomicI64::new(i64::MIN),
             partitions: AtomicI32::new(0),
             led: Mutex::default(),
+            rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             sticky: Arc::new(Sticky::new(adaptive)),
+            metrics,
             round_robin: AtomicU32::new(0),
             slots: Table::new(),
         }
@@ -124,7 +134,7 @@ impl Topic {
             Some(slot) => slot,
             None => self.slots.get_or_init(partition as usize, || {
                 let topic_partition = TopicPartition::new(Arc::clone(&self.name), partition);
-                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky)))
+                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky), Arc::clone(&self.metrics)))
             }),
         }
     }
@@ -140,14 +150,15 @@ impl Topic {
     #[cold]
     fn next_sticky_partition(&self, current: i32) -> i32 {
         let led = self.led.lock();
+        let mut rng = self.rng.lock();
         let next = if led.is_empty() {
-            fastrand::i32(0..self.partitions().max(1))
+            rng.i32(0..self.partitions().max(1))
         } else if self.sticky.adaptive && self.sticky.queued.load(Ordering::Relaxed) > 0 {
-            led[weighted_choice(led.iter().map(|partition| self.queued(*partition)))]
+            led[weighted_choice(&mut rng, led.iter().map(|partition| self.queued(*partition)))]
         } else {
-            led[fastrand::usize(..led.len())]
+            led[rng.usize(..led.len())]
         };
-        drop(led);
+        drop((led, rng));
         match self.sticky.partition.compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => next,
             Err(chosen) if (0..self.partitions()).contains(&chosen) => chosen,
@@ -223,10 +234,10 @@ impl Sticky {
 }
 
 /// An index at random, the likelier the shorter its queue, as in Kafka: the longest queue has weight 1.
-fn weighted_choice(queues: impl Iterator<Item = usize> + Clone) -> usize {
+fn weighted_choice(rng: &mut fastrand::Rng, queues: impl Iterator<Item = usize> + Clone) -> usize {
     let longest = queues.clone().max().unwrap_or_default();
     let weights = queues.map(|queued| longest + 1 - queued);
-    let mut ticket = fastrand::usize(..weights.clone().sum::<usize>());
+    let mut ticket = rng.usize(..weights.clone().sum::<usize>());
     for (index, weight) in weights.enumerate() {
         if ticket < weight {
             return index;
@@ -241,7 +252,7 @@ mod tests {
     use super::*;
 
     fn topic(partitions: i32) -> Topic {
-        let topic = Topic::new("t".into(), true);
+        let topic = Topic::new("t".into(), true, 7, ProducerMetrics::detached().topic(&"t".into()));
         topic.partitions.store(partitions, Ordering::Relaxed);
         topic.led.lock().extend(0..partitions);
         topic
@@ -282,14 +293,14 @@ mod tests {
 
     #[test]
     fn short_queues_are_chosen_more_often() {
-        fastrand::seed(7);
+        let mut rng = fastrand::Rng::with_seed(7);
         let mut chosen = [0; 3];
         for _ in 0..6_000 {
-            chosen[weighted_choice([0, 3, 2].into_iter())] += 1;
+            chosen[weighted_choice(&mut rng, [0, 3, 2].into_iter())] += 1;
         }
         // Weights 4, 1, 2 of 7.
         assert!((3_200..3_700).contains(&chosen[0]), "{chosen:?}");
         assert!((700..1_050).contains(&chosen[1]), "{chosen:?}");
-        assert_eq!(weighted_choice([5, 5].into_iter()) / 2, 0);
+        assert_eq!(weighted_choice(&mut rng, [5, 5].into_iter()) / 2, 0);
     }
 }

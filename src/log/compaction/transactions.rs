@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::log::txn_index::AbortedTxn;
 use crate::record::{BatchHeader, ControlRecord, RecordBatch, RecordError};
-use crate::types::{Offset, ProducerId};
+use crate::types::ProducerId;
 
 /// Follows the transactions of a log, batch by batch from the front. Bounded by the transactions that the log knows of.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Transactions {
     /// Takes note of a data batch. True if its transaction was aborted.
     #[inline]
     pub(super) fn on_batch(&mut self, header: &BatchHeader) -> bool {
-        self.begin_up_to(header.last_offset());
+        self.begin_up_to(header);
         if !header.is_transactional() {
             return false;
         }
@@ -63,7 +63,7 @@ impl Transactions {
     /// Takes note of a control batch.
     pub(super) fn on_control(&mut self, batch: &RecordBatch) -> Result<ControlUse, RecordError> {
         let header = batch.header();
-        self.begin_up_to(header.last_offset());
+        self.begin_up_to(header);
         let control = match batch.records()?.next_record() {
             Some(record) => ControlRecord::parse(record?.key())?,
             // Compaction has been here before.
@@ -82,9 +82,14 @@ impl Transactions {
     }
 
     #[inline]
-    fn begin_up_to(&mut self, offset: Offset) {
-        while let Some(transaction) = self.aborted.get(self.begun).filter(|next| next.first_offset <= offset) {
-            self.ongoing_aborted.entry(transaction.producer_id).or_insert((*transaction, false));
+    fn begin_up_to(&mut self, header: &BatchHeader) {
+        while let Some(transaction) =
+            self.aborted.get(self.begun).filter(|next| next.first_offset <= header.last_offset())
+        {
+            // Whoever begins in the middle of the log has not seen the markers before.
+            if transaction.last_offset >= header.base_offset() {
+                self.ongoing_aborted.insert(transaction.producer_id, (*transaction, false));
+            }
             self.begun += 1;
         }
     }

@@ -31,6 +31,10 @@ impl BatchMetadata {
         self.last_offset
     }
 
+    pub(crate) fn last_sequence(&self) -> i32 {
+        self.last_sequence
+    }
+
     /// The largest timestamp of the batch.
     pub(crate) fn timestamp(&self) -> i64 {
         self.timestamp
@@ -84,6 +88,14 @@ impl ProducerStateEntry {
 
     pub(crate) fn batches(&self) -> &[BatchMetadata] {
         &self.batches[..usize::from(self.batches_len)]
+    }
+
+    pub(crate) fn epoch(&self) -> ProducerEpoch {
+        self.epoch
+    }
+
+    pub(crate) fn coordinator_epoch(&self) -> i32 {
+        self.coordinator_epoch
     }
 
     pub(crate) fn txn_first_offset(&self) -> Option<Offset> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::log::AppendOrigin;
 use crate::log::producer_state::{BatchMetadata, ProducerStateEntry, ProducerStateError};
 use crate::record::{BatchHeader, ControlRecord, EndTxnMarker, RecordBatch, RecordError};
-use crate::types::{Offset, ProducerEpoch, ProducerId};
+use crate::types::{NO_TIMESTAMP, Offset, ProducerEpoch, ProducerId};
 
 /// A transaction that a marker has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,21 @@ pub(crate) struct LastRecord {
     pub(crate) epoch: ProducerEpoch,
 }
 
+/// An ended transaction whose marker may yet be truncated.
+#[derive(Clone, Copy, Debug)]
+struct Unreplicated {
+    marker: Offset,
+    producer_id: ProducerId,
+}
+
 /// What a partition knows of its producers.
 #[derive(Debug, Default)]
 pub(crate) struct ProducerStateManager {
     producers: HashMap<ProducerId, ProducerStateEntry>,
     /// Open transactions by first offset.
     ongoing: BTreeMap<Offset, ProducerId>,
-    /// Ended transactions whose marker is not below the high watermark yet: first offset to the marker's.
-    unreplicated: BTreeMap<Offset, Offset>,
+    /// Ended transactions whose marker is not below the high watermark yet, by first offset.
+    unreplicated: BTreeMap<Offset, Unreplicated>,
 }
 
 impl ProducerStateManager {
@@ -62,6 +69,10 @@ impl ProducerStateManager {
         entry.check_transactional(header).map(|()| None)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&ProducerId, &ProducerStateEntry)> {
+        self.producers.iter()
+    }
+
     /// A batch of a producer with an id was appended. Returns the transaction that it ended.
     #[inline]
     pub(crate) fn update(
@@ -81,7 +92,7 @@ impl ProducerStateManager {
         let first_offset = entry.add_marker(header, marker.coordinator_epoch, now_ms)?;
         self.ongoing.remove(&first_offset);
         let last_offset = header.last_offset();
-        self.unreplicated.insert(first_offset, last_offset);
+        self.unreplicated.insert(first_offset, Unreplicated { marker: last_offset, producer_id });
         Some(CompletedTxn { producer_id, first_offset, last_offset, aborted: marker.control == ControlRecord::Abort })
     }
 
@@ -104,13 +115,13 @@ impl ProducerStateManager {
         if self.unreplicated.is_empty() {
             return false;
         }
-        self.unreplicated.retain(|_, &mut marker| marker >= high_watermark);
+        self.unreplicated.retain(|_, ended| ended.marker >= high_watermark);
         true
     }
 
     /// Transactions that end below `log_start` concern no reader any more.
     pub(crate) fn on_log_start_incremented(&mut self, log_start: Offset) {
-        self.unreplicated.retain(|_, &mut marker| marker >= log_start);
+        self.unreplicated.retain(|_, ended| ended.marker >= log_start);
     }
 
     /// Forgets the producers that have been idle for `expiration_ms` and have no transaction open.
@@ -125,9 +136,13 @@ impl ProducerStateManager {
     /// through [`ProducerStateManager::update`] again.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> HashMap<ProducerId, i64> {
         let rebuild = self.producers.extract_if(|_, entry| entry.last_offset() >= offset);
-        let rebuild: HashMap<_, _> = rebuild.map(|(id, entry)| (id, entry.last_active_ms())).collect();
+        let mut rebuild: HashMap<_, _> = rebuild.map(|(id, entry)| (id, entry.last_active_ms())).collect();
+        // A transaction that loses its marker is open again, even if its producer has expired since.
+        for (_, ended) in self.unreplicated.range(..offset).filter(|(_, ended)| ended.marker >= offset) {
+            rebuild.entry(ended.producer_id).or_insert(NO_TIMESTAMP);
+        }
         self.ongoing.retain(|_, id| !rebuild.contains_key(id));
-        self.unreplicated.retain(|_, &mut marker| marker < offset);
+        self.unreplicated.retain(|_, ended| ended.marker < offset);
         rebuild
     }
 

@@ -13,12 +13,16 @@
 //!
 //! Bounded by `producer.id.expiration.ms` of inactivity only, as in Kafka.
 
+mod active;
 mod entry;
 mod error;
 mod manager;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
 
+pub(crate) use active::ActiveProducer;
 pub(crate) use entry::{BatchMetadata, ProducerStateEntry};
 pub(crate) use error::ProducerStateError;
 pub(crate) use manager::{CompletedTxn, LastRecord, ProducerStateManager, end_txn_marker};

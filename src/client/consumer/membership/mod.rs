@@ -31,9 +31,11 @@ pub(super) use member::Member;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::client::consumer::answer::Answer;
 use crate::client::consumer::assignor::{Assignor, RebalanceProtocol};
+use crate::client::consumer::metrics::GroupMetrics;
 use crate::client::consumer::wakeup::Signal;
 use crate::client::consumer::{ConsumerConfig, ConsumerGroupMetadata};
 use crate::cluster::Cluster;
@@ -42,6 +44,7 @@ use crate::cluster::group::{LeaveGroupMember, LeaveGroupRequest, LeaveGroupRespo
 /// The consumer's side of its membership.
 pub(super) struct Group {
     pub(super) member: Arc<Member>,
+    pub(super) metrics: GroupMetrics,
     assignors: Arc<[Box<dyn Assignor>]>,
     protocol: RebalanceProtocol,
     rebalance: rebalance::Rebalance,
@@ -49,19 +52,23 @@ pub(super) struct Group {
     joined_topics: Option<Vec<String>>,
     /// The generation that the current assignment came with.
     assigned_generation: i32,
+    /// When the join under way began.
+    joining_since: Option<Instant>,
     task: Option<JoinHandle<()>>,
     /// A static member does not leave when it is closed: it may come back within its session (KIP-345).
     is_static: bool,
 }
 
 impl Group {
-    pub(super) fn new(group_id: &str, config: &ConsumerConfig, signal: Arc<Signal>) -> Self {
+    pub(super) fn new(group_id: &str, config: &ConsumerConfig, signal: Arc<Signal>, metrics: GroupMetrics) -> Self {
         let assignors: Arc<[Box<dyn Assignor>]> =
             config.partition_assignment_strategy.iter().map(|it| it.build()).collect();
         let cooperative = assignors.iter().all(|it| it.protocols().contains(&RebalanceProtocol::Cooperative));
         let protocol = if cooperative { RebalanceProtocol::Cooperative } else { RebalanceProtocol::Eager };
         Self {
             member: Arc::new(Member::new(group_id, signal)),
+            metrics,
+            joining_since: None,
             assignors,
             protocol,
             rebalance: rebalance::Rebalance::Idle,
@@ -70,6 +77,11 @@ impl Group {
             task: None,
             is_static: config.group_instance_id.is_some(),
         }
+    }
+
+    fn join_failed(&mut self) {
+        self.joining_since = None;
+        self.metrics.coordinator.rebalance_failed();
     }
 
     /// Whether a rebalance is waiting for an answer that its future has to be polled for.

@@ -97,8 +97,11 @@ impl Consumer {
                         let commits = self.revoke_unassigned(&joined);
                         self.set_rebalance(Rebalance::Completing(joined, commits));
                     }
-                    Some(Outcome::Reset) => {}
-                    Some(Outcome::Refused(error)) => return Err(error),
+                    Some(Outcome::Reset) => group.join_failed(),
+                    Some(Outcome::Refused(error)) => {
+                        group.join_failed();
+                        return Err(error);
+                    }
                 },
                 Rebalance::Completing(joined, mut commits) => match commits.poll_answer(cx) {
                     Poll::Pending => return self.wait_in(Rebalance::Completing(joined, commits)),
@@ -188,10 +191,12 @@ impl Consumer {
             task.abort();
         }
         group.joined_topics = Some(topics.clone());
+        group.joining_since = Some(group.metrics.coordinator.start());
         let (id, reason) = group.member.begin_session();
         let session = Session {
             id,
             member: Arc::clone(&group.member),
+            metrics: Arc::clone(&group.metrics.coordinator),
             cluster: self.cluster.clone(),
             assignors: Arc::clone(&group.assignors),
             settings: Settings::new(&self.config),
@@ -248,10 +253,14 @@ impl Consumer {
     /// The rebalance is over: takes the new assignment.
     fn take_partitions(&mut self, joined: Joined) {
         let (fits, now) = (self.is_meant_for_us(&joined), self.now());
-        let Some(Group { member, assignors, assigned_generation, .. }) = &mut self.group else { return };
+        let Some(group) = &mut self.group else { return };
+        let Group { member, metrics, joining_since, assignors, assigned_generation, .. } = group;
         if !fits {
             member.request_rejoin("received assignment does not match the current subscription");
             return;
+        }
+        if let Some(start) = joining_since.take() {
+            metrics.coordinator.rebalanced(start);
         }
         *assigned_generation = joined.generation_id;
         if let Some(assignor) = find_assignor(assignors, &joined.assignor) {

@@ -10,6 +10,7 @@ use super::leave_request;
 use super::member::{Joined, Member, Outcome};
 use crate::client::consumer::ConsumerConfig;
 use crate::client::consumer::assignor::{Assignor, MemberSubscription};
+use crate::client::consumer::metrics::CoordinatorMetrics;
 use crate::cluster::Cluster;
 use crate::cluster::group::{HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
 use crate::error::{Error, ErrorCode, Result};
@@ -22,6 +23,7 @@ const PROTOCOL_TYPE: &str = "consumer";
 pub(super) struct Session {
     pub(super) id: u64,
     pub(super) member: Arc<Member>,
+    pub(super) metrics: Arc<CoordinatorMetrics>,
     pub(super) cluster: Cluster,
     pub(super) assignors: Arc<[Box<dyn Assignor>]>,
     pub(super) settings: Settings,
@@ -85,7 +87,9 @@ impl Session {
         let mut backoff = self.settings.retry_backoff;
         loop {
             let member_id = self.member.joining_as(self.id)?;
+            let start = self.metrics.start();
             let response = self.cluster.join_group(self.join_request(member_id)).await;
+            self.metrics.joined(start);
             if !self.member.is_current(self.id) {
                 return None;
             }
@@ -164,7 +168,9 @@ impl Session {
             protocol_name: Some(assignor.clone()),
             assignments,
         };
+        let start = self.metrics.start();
         let response = self.cluster.sync_group(request).await;
+        self.metrics.synced(start);
         if !self.member.is_current(self.id) {
             return Attempt::SessionOver;
         }
@@ -244,7 +250,9 @@ impl Session {
                 continue;
             }
             next = clock.now() + self.settings.heartbeat_interval;
+            let start = self.metrics.heartbeat_sent();
             let code = self.cluster.heartbeat(self.heartbeat_request(generation_id)).await;
+            self.metrics.heartbeat_answered(start);
             if !self.member.is_current(self.id) {
                 return;
             }
