@@ -118,6 +118,9 @@ impl State {
                 let described = admin.describe_topic_config(self.name(name)).await;
                 let mut facts = Facts::one("describe configs", done(&described));
                 for entry in described.unwrap_or_default() {
+                    if entry.name().starts_with("brokerless.") {
+                        continue;
+                    }
                     let synonyms = entry.synonyms().iter();
                     let synonyms: Vec<_> =
                         synonyms.map(|it| format!("{}={} {}", it.name(), it.value(), it.source())).collect();
