@@ -32,6 +32,8 @@ mod many_partitions;
 mod memory;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/oracle_found.rs"]
+mod oracle_found;
 #[path = "it/processing.rs"]
 mod processing;
 #[path = "it/producer.rs"]

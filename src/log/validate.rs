@@ -274,6 +274,16 @@ mod tests {
         assert_eq!(records.next_record().unwrap().unwrap().timestamp(), 5);
     }
 
+    /// Found by the differential test: see `tests/it/oracle_found.rs`.
+    #[test]
+    fn of_two_faults_in_a_batch_the_timestamp_is_told() {
+        let config = config(|config| config.cleanup_policy = CleanupPolicy { delete: false, compact: true });
+        let too_late = NOW_MS + config.timestamp_after_max_ms + 1;
+        let batch = raw_batch(&[(1, None, "v"), (too_late, Some("k"), "v")], SealOptions::default());
+        let error = refused(batch, &config, CLIENT);
+        assert!(matches!(error, Rejection::TimestampOutOfRange { index: 1, .. }), "{error}");
+    }
+
     #[test]
     fn a_compacted_topic_wants_keys() {
         let config = config(|config| config.cleanup_policy = CleanupPolicy { delete: false, compact: true });

@@ -45,6 +45,8 @@ pub(crate) struct Apache {
     wire: Wire,
     producers: BTreeMap<Settings, BaseProducer<Acknowledgements>>,
     groups: BTreeMap<&'static str, Members>,
+    /// Without groups, by what they do where there is no position.
+    consumers: BTreeMap<Reset, BaseConsumer>,
     barriers: usize,
 }
 
@@ -91,6 +93,7 @@ impl Apache {
             wire,
             producers: BTreeMap::new(),
             groups: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             barriers: 0,
         }
     }
@@ -179,10 +182,6 @@ impl Apache {
         }
         facts
     }
-
-    fn topics_changed(&mut self) {
-        self.producers.clear();
-    }
 }
 
 impl Driver for Apache {
@@ -197,7 +196,6 @@ impl Driver for Apache {
                     .with_num_partitions(*partitions)
                     .with_replication_factor(*replication)
                     .with_configs(configs.collect());
-                self.topics_changed();
                 self.create_topics(vec![topic], *validate_only)
             }
             Op::CreateTwo(one, two) => {
@@ -207,7 +205,6 @@ impl Driver for Apache {
                         .with_num_partitions(-1)
                         .with_replication_factor(-1)
                 });
-                self.topics_changed();
                 self.create_topics(topics.into(), false)
             }
             Op::DeleteTopic(name) => {
@@ -216,7 +213,8 @@ impl Driver for Apache {
                 let request = DeleteTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
                 let code = self.send(request, 6).responses.remove(0).error_code;
                 if code == 0 {
-                    self.topics_changed();
+                    self.producers.clear();
+                    self.consumers.clear();
                     self.await_partitions(&name, 0);
                 }
                 Facts::one("delete", code)
@@ -230,7 +228,6 @@ impl Driver for Apache {
                 let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
                 let code = self.send(request, 3).results.remove(0).error_code;
                 if code == 0 {
-                    self.topics_changed();
                     self.await_partitions(&name, *total as usize);
                 }
                 Facts::one("create partitions", code)
@@ -497,7 +494,10 @@ impl Apache {
         if self.latest(topic, partition).is_err() {
             return Facts::one("read", "no such partition");
         }
-        let consumer: BaseConsumer = self.consumer("reader", reset).create().expect("a consumer");
+        let config = self.consumer("reader", reset);
+        let consumer = self.consumers.entry(reset).or_insert_with(|| config.create().expect("a consumer"));
+        // Or it goes and looks after half a second.
+        drop(consumer.fetch_metadata(Some(topic), PATIENCE));
         let mut offset = match from {
             From::Beginning => Offset::Beginning,
             From::End => Offset::End,
@@ -513,7 +513,9 @@ impl Apache {
         }
         assignment.add_partition_offset(topic, partition, offset).unwrap();
         consumer.assign(&assignment).unwrap();
-        read_to_end(&consumer)
+        let facts = read_to_end(consumer);
+        consumer.unassign().unwrap();
+        facts
     }
 
     fn group(&mut self, group: &'static str, op: &GroupOp) -> Facts {

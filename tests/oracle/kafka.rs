@@ -71,9 +71,9 @@ fn start() -> Result<Kafka, String> {
     let alive = shell.stdin.take().ok_or("the shell has no standard input")?;
     let bootstrap = format!("127.0.0.1:{port}");
     while Wire::connect(&bootstrap).and_then(|mut wire| wire.ping()).is_err() {
-        let ended = shell.try_wait().map_err(|error| error.to_string())?.is_some();
+        let log = fs::read_to_string(directory.join("kafka.log")).unwrap_or_default();
+        let ended = shell.try_wait().map_err(|error| error.to_string())?.is_some() || log.contains("shut down");
         if ended || begin.elapsed() > START_TIMEOUT {
-            let log = fs::read_to_string(directory.join("kafka.log")).unwrap_or_default();
             let tail = log.lines().rev().take(20).collect::<Vec<_>>();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
             return Err(format!("it does not answer on {bootstrap}. The end of its log:\n{tail}"));
@@ -83,22 +83,23 @@ fn start() -> Result<Kafka, String> {
     Ok(Kafka { bootstrap, took: begin.elapsed(), _alive: alive, _shell: shell })
 }
 
-/// Runs Kafka, waits for its standard input to end, kills it. `$1`: class path, `$2`: directory.
+/// Runs Kafka until standard input ends. `$1`: class path, `$2`: directory. What it kills are children that it has not
+/// waited for, so their ids are still theirs.
 const SUPERVISOR: &str = r#"
 cd "$2" || exit 1
 log="-Dlog4j2.configurationFile=$2/log4j2.xml"
-java -Xmx256m $log -cp "$1" kafka.tools.StorageTool format -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)" \
-    -c server.properties >kafka.log 2>&1 || exit 1
+java -Xmx256m $log -cp "$1" kafka.tools.StorageTool format \
+    -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)" -c server.properties >kafka.log 2>&1 || exit 1
 java -Xms256m -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 $log -cp "$1" kafka.Kafka server.properties \
     >>kafka.log 2>&1 </dev/null &
 kafka=$!
-# Ends with the test process; or with Kafka, if that cannot start.
-(while kill -0 $kafka 2>/dev/null; do sleep 1; done; kill $$ 2>/dev/null) >/dev/null 2>&1 </dev/null &
-watch=$!
-trap 'exit 1' TERM
-read -r _
-kill -9 $kafka $watch
+exec 3<&0
+(read -r _ <&3; kill -9 $kafka) 2>/dev/null &
+reader=$!
+# Ends with the test process, or when Kafka gives up by itself.
 wait $kafka
+kill -9 $reader 2>/dev/null
+read -r _ <&3
 cd / && rm -rf "$2"
 "#;
 

@@ -105,7 +105,7 @@ pub(crate) enum From {
     Timestamp(i64),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reset {
     Earliest,
     Latest,

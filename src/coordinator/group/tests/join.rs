@@ -56,6 +56,19 @@ fn an_older_client_joins_without_a_member_id() {
     assert_eq!((response.error, response.generation_id), (ErrorCode::None, 1));
 }
 
+/// Found by the differential test. Symptom: the answer named the member. Cause: Kafka's request fails with an exception,
+/// whose answer knows nothing but the error. Fix: the same here.
+#[test]
+fn a_pending_member_that_claims_an_instance_is_an_unknown_error() {
+    let mut harness = Harness::new();
+    let token = harness.join(&member("g", "client"));
+    let member_id = harness.join_reply(token).member_id;
+    let request = JoinGroupRequest { member_id, group_instance_id: Some("i".into()), ..member("g", "client") };
+    let token = harness.join(&request);
+    let response = harness.join_reply(token);
+    assert_eq!((response.error, response.member_id.as_str()), (ErrorCode::UnknownServerError, ""));
+}
+
 #[test]
 fn a_member_id_that_is_not_used_expires() {
     let mut harness = Harness::new();
