@@ -72,10 +72,13 @@ fn start() -> Result<Kafka, String> {
     let bootstrap = format!("127.0.0.1:{port}");
     while Wire::connect(&bootstrap).and_then(|mut wire| wire.ping()).is_err() {
         let log = fs::read_to_string(directory.join("kafka.log")).unwrap_or_default();
-        let ended = shell.try_wait().map_err(|error| error.to_string())?.is_some() || log.contains("shut down");
+        let ended = shell.try_wait().map_err(|error| error.to_string())?.is_some() || log.contains("Kafka has ended");
         if ended || begin.elapsed() > START_TIMEOUT {
             let tail = log.lines().rev().take(20).collect::<Vec<_>>();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+            drop(alive);
+            drop(shell.wait());
+            drop(fs::remove_dir_all(&directory));
             return Err(format!("it does not answer on {bootstrap}. The end of its log:\n{tail}"));
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -98,6 +101,7 @@ exec 3<&0
 reader=$!
 # Ends with the test process, or when Kafka gives up by itself.
 wait $kafka
+echo "$0: Kafka has ended" >>kafka.log
 kill -9 $reader 2>/dev/null
 read -r _ <&3
 cd / && rm -rf "$2"
