@@ -1,5 +1,6 @@
 //! [`Shared`]: what all handles of one producer share, and the path of a record into its batch.
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -168,7 +169,9 @@ impl Shared {
         let now_ms = clock.now_ms(self.cluster.clock(), ticks);
         let first_index = open.builder.count();
         for record in records.iter().take(LONGEST_RUN) {
-            let follows = record.topic == first.topic && self.common_partition(topic, record) == Some(partition);
+            // Mostly it is the same `str`, not only an equal one.
+            let is_same_topic = ptr::eq(record.topic, first.topic) || record.topic == first.topic;
+            let follows = is_same_topic && self.common_partition(topic, record) == Some(partition);
             let timestamp = record.timestamp.unwrap_or(now_ms);
             let (key, value) = (record.key_bytes(), record.value_bytes());
             if !follows || open.append_index(timestamp, key, value, record.header_pairs()).is_none() {
