@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::background::Background;
-use crate::client::partition_info::PartitionInfo;
+use crate::client::consumer::PartitionInfo;
 use crate::client::producer::{Delivery, ProducerRecord, RecordMetadata, SendError};
 use crate::error::Result;
 use crate::metrics::Metrics;

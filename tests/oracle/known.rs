@@ -1,7 +1,7 @@
 //! Where the two differ on purpose: one table, each row with its reason.
 
 use crate::ask::{Ask, Id};
-use crate::batches::Step;
+use crate::batches::{Step, Wrong};
 use crate::op::{Facts, From, GroupOp, Name, Op, Spec};
 use crate::requests::Difference;
 
@@ -148,6 +148,25 @@ const BATCH_DEVIATIONS: &[BatchDeviation] = &[
         reason: "a batch that was appended, longer ago than the five that are remembered: Kafka says \
                  OUT_OF_ORDER_SEQUENCE_NUMBER, which fails a record that is stored; here it is DUPLICATE_SEQUENCE_NUMBER",
         applies: |_, _, ours, theirs| ours.get("produce") == Some("46") && theirs.get("produce") == Some("45"),
+    },
+    BatchDeviation {
+        reason: "a codec that does not exist, and compressed bytes that do not decompress: Kafka fails over them and says \
+                 UNKNOWN_SERVER_ERROR; here they are UNSUPPORTED_COMPRESSION_TYPE and CORRUPT_MESSAGE",
+        applies: |_, step, ours, theirs| {
+            let garbage = |step: &Step| match step {
+                Step::Produce(batch) => matches!(batch.wrong, Wrong::Garbage | Wrong::Attributes(5 | 7)),
+                _ => false,
+            };
+            garbage(step) && matches!(ours.get("produce"), Some("2" | "76")) && theirs.get("produce") == Some("-1")
+        },
+    },
+    BatchDeviation {
+        reason: "a record whose offset delta is not its index: Kafka does not look, and stores offsets that overlap or leave \
+                 gaps; here it is INVALID_RECORD",
+        applies: |_, step, ours, theirs| {
+            matches!(step, Step::Produce(batch) if batch.wrong == Wrong::OffsetDelta)
+                && ours.get("produce") == Some("87")
+        },
     },
     BatchDeviation {
         reason: "lookups by time after DeleteRecords, as above",
