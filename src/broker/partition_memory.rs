@@ -162,7 +162,7 @@ mod tests {
         builder.try_append(now_ms, Some(b"k"), Some(b"v"), std::iter::empty()).unwrap();
         partition.append(builder.seal(SealOptions::default()).unwrap(), Acks::All).unwrap();
         let waiter = Arc::new(FetchWaiter::default());
-        partition.register(&waiter, crate::broker::waiters::Token { epoch: 0, index: 0 });
+        partition.register(&waiter, crate::broker::Token { epoch: 0, index: 0 });
         waiter.set_waker(std::task::Waker::noop());
         // Nothing moves, so nobody is told.
         let mut wakes = WakeList::new();

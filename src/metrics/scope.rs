@@ -178,10 +178,6 @@ impl Entries {
         Self { group, tags, list: Mutex::default(), collectors: Mutex::default(), before_read: OnceLock::new() }
     }
 
-    pub(super) fn is(&self, group: &str, tags: &Tags) -> bool {
-        self.group == group && self.tags == *tags
-    }
-
     pub(super) fn measure(&self, now_ms: i64, into: &mut Vec<Metric>) {
         if let Some(BeforeRead(gather)) = self.before_read.get() {
             gather(now_ms);

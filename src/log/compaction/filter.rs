@@ -93,6 +93,7 @@ impl Filter {
         }
         let mut note = Note { base_offset: header.base_offset(), first: self.index.records(), has_tombstones: false };
         let records = batch.records()?;
+        self.index.expect(records.remaining());
         let mut iter = records.iter();
         let mut done = false;
         while !done {
@@ -193,6 +194,9 @@ impl Filter {
             return Ok(Some(batch.clone()));
         }
         let index = &self.index;
+        if !has_tombstones {
+            return batch.filter_by_index(|number| !index.is_superseded(first + number as u32));
+        }
         batch.filter(horizon, |number, record| {
             !(index.is_superseded(first + number as u32) || drops_tombstones && record.value().is_none())
         })
