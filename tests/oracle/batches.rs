@@ -15,11 +15,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, DeleteRecordsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, TopicName,
+    BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DescribeProducersRequest, FetchRequest, ListOffsetsRequest,
+    ProduceRequest, TopicName,
 };
 use tokio::runtime::Runtime;
 
@@ -133,6 +135,7 @@ pub(crate) enum Step {
     DeleteRecords(i64),
     Fetch { offset: i64, max_bytes: i32 },
     ListOffsets(i64),
+    DescribeProducers,
 }
 
 /// Settings of the topic, and what is done with it.
@@ -182,6 +185,7 @@ fn sequence(seed: u64, length: usize, now: i64) -> Sequence {
                 offset: [0, rng.i64(0..=records + 1), rng.i64(0..=records + 1)][rng.usize(0..3)],
                 max_bytes: [1, 1_000_000][rng.usize(0..2)],
             },
+            18 if rng.bool() => Step::DescribeProducers,
             // Which of a topic's stamps are equal is up to the clock.
             _ if stamps => Step::ListOffsets([-1, -2][rng.usize(0..2)]),
             _ => Step::ListOffsets([-1, -2, -3, 0, now - rng.i64(0..2_000_000)][rng.usize(0..5)]),
@@ -359,6 +363,30 @@ impl Pair {
                 }
                 (self.fetched(ours), self.fetched(theirs))
             }
+            Step::DescribeProducers => {
+                let described = self.runtime.block_on(self.requests.0.admin().describe_producers([partition]));
+                let mut ours = Facts::default();
+                for it in described[0].as_ref().unwrap() {
+                    let transaction = (it.coordinator_epoch(), it.current_transaction_start_offset());
+                    let timestamp = if self.stamps { 0 } else { it.last_timestamp() };
+                    let state = (it.producer_epoch().0.into(), it.last_sequence(), timestamp, transaction);
+                    ours.add(it.producer_id(), producer_state(state));
+                }
+                let topic =
+                    TopicRequest::default().with_name(TopicName(text(&self.topic))).with_partition_indexes(vec![0]);
+                let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+                let mut answer = self.wire.send(request, 0).expect("an answer").topics.remove(0).partitions.remove(0);
+                answer.active_producers.sort_by_key(|it| it.producer_id.0);
+                let mut theirs = Facts::default();
+                for it in answer.active_producers {
+                    let coordinator = Some(it.coordinator_epoch).filter(|epoch| *epoch >= 0);
+                    let start = Some(it.current_txn_start_offset).filter(|offset| *offset >= 0);
+                    let timestamp = if self.stamps { 0 } else { it.last_timestamp };
+                    let state = (it.producer_epoch, it.last_sequence, timestamp, (coordinator, start));
+                    theirs.add(it.producer_id.0, producer_state(state));
+                }
+                (ours, theirs)
+            }
             Step::ListOffsets(timestamp) => {
                 use brokerless::admin::OffsetSpec;
                 let spec = match timestamp {
@@ -436,6 +464,10 @@ fn end_of(mut batches: &[u8]) -> Option<i64> {
 fn from(mut request: FetchRequest, offset: i64) -> FetchRequest {
     request.topics[0].partitions[0].fetch_offset = offset;
     request
+}
+
+fn producer_state(state: (i32, i32, i64, (Option<i32>, Option<i64>))) -> String {
+    format!("{state:?}")
 }
 
 fn produced(error: i16, offset: i64, stamped: bool) -> Facts {

@@ -163,7 +163,7 @@ const BATCH_DEVIATIONS: &[BatchDeviation] = &[
     BatchDeviation {
         reason: "a record whose offset delta is not its index: Kafka does not look, and stores offsets that overlap or leave \
                  gaps; here it is INVALID_RECORD",
-        applies: |_, step, ours, theirs| {
+        applies: |_, step, ours, _| {
             matches!(step, Step::Produce(batch) if batch.wrong == Wrong::OffsetDelta)
                 && ours.get("produce") == Some("87")
         },
