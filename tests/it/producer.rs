@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
-use brokerless::producer::{Partitioning, Payload, SendError};
+use brokerless::producer::{Partitioning, Payload, ProducerInterceptor, SendError};
 use brokerless::types::{Acks, CompressionType};
 use brokerless::{
     Cluster, ConsumerConfig, Delivery, Error, ErrorCode, NewTopic, Producer, ProducerConfig, ProducerRecord,
@@ -917,3 +918,37 @@ async fn waiting_for_many_tells_of_the_first_failure_even_in_parts_of_a_batch() 
     let fine = producer.send_all(&records[..3]).await.unwrap();
     fine.all().await.unwrap();
 }
+
+/// A send that gave other tasks their turn did so with its record in the batch already: dropped there, it had been sent all
+/// the same. Now it yields first.
+#[tokio::test(start_paused = true)]
+async fn a_send_that_is_dropped_while_it_yields_sends_nothing() {
+    let cluster = cluster_with(NewTopic::new("t")).await;
+    let config = ProducerConfig::default().linger(Duration::ZERO);
+    for config in [config.clone(), config.interceptor(Passive)] {
+        let producer = cluster.producer(config).unwrap();
+        let before =
+            producer.metrics().value("record-send-total", "producer-metrics", &[("client-id", producer.client_id())]);
+        let (mut sent, mut dropped) = (0, 0);
+        // Without a turn for anybody else, tokio's budget for this task is soon used up.
+        for _ in 0..1_000 {
+            match futures::poll!(producer.send(ProducerRecord::to("t").value("v"))) {
+                Poll::Ready(delivery) => {
+                    assert!(delivery.unwrap().is_done());
+                    sent += 1;
+                }
+                Poll::Pending => dropped += 1,
+            }
+        }
+        assert!(sent > 0 && dropped > 0, "{sent} sent, {dropped} dropped");
+        let tags = [("client-id", producer.client_id())];
+        let after = producer.metrics().value("record-send-total", "producer-metrics", &tags);
+        assert_eq!(after.unwrap() - before.unwrap(), f64::from(sent));
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Looks on.
+struct Passive;
+
+impl ProducerInterceptor for Passive {}

@@ -185,6 +185,8 @@ impl Producer {
         if self.shared.is_closed() {
             return Err(SendError::new(producer_closed(), record));
         }
+        // Before anything has happened, so that a future that has not resolved has sent nothing.
+        consume_budget().await;
         let interceptors = &self.shared.settings.interceptors;
         let intercepted = interceptors.on_send(record.clone());
         let acknowledged = interceptors.clone();
@@ -196,12 +198,7 @@ impl Producer {
         });
         let mut attempt = Attempt::with_callback(Some(callback));
         let sent = match self.shared.try_send(&intercepted, &mut attempt) {
-            Ok(Sent { delivery, worked }) => {
-                if worked {
-                    consume_budget().await;
-                }
-                return Ok(delivery);
-            }
+            Ok(Sent { delivery, .. }) => return Ok(delivery),
             Err(blocked) => self.send_waiting(&intercepted, attempt, *blocked).await,
         };
         sent.map_err(|error| {
@@ -237,10 +234,7 @@ impl Producer {
                 return Err(error);
             }
             match self.shared.try_send(record, &mut attempt) {
-                Ok(Sent { delivery, .. }) => {
-                    consume_budget().await;
-                    return Ok(delivery);
-                }
+                Ok(Sent { delivery, .. }) => return Ok(delivery),
                 Err(still_blocked) => blocked = *still_blocked,
             }
         }
