@@ -81,7 +81,8 @@ fn measure(bytes: usize, surviving: usize) -> (f64, f64) {
     let copy = gibibytes(start.elapsed().as_secs_f64());
     drop(target);
 
-    let config = LogConfig { segment_bytes: 64 << 20, ..LogConfig::default() };
+    let mut config = LogConfig { segment_bytes: 64 << 20, ..LogConfig::default() };
+    config.cleanup_policy.compact = true;
     let mut log = Log::in_memory(TopicPartition::new("table", 0), Arc::new(config), NOW_MS);
     let mut records = 0;
     for batch in batches {

@@ -114,7 +114,8 @@ pub mod consumer {
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
     pub use crate::client::producer::{
-        Partitioner, Partitioning, Payload, ProducerInterceptor, RecordHeader, SendError, Sending,
+        Deliveries, Partitioner, Partitioning, Payload, ProducerInterceptor, RecordHeader, SendAllError, SendError,
+        Sending,
     };
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use brokerless::types::CompressionType;
 use brokerless::{Cluster, MemoryPolicy, NewTopic, Producer, ProducerConfig, ProducerRecord};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -178,7 +177,7 @@ async fn senders_that_wait_for_memory_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn compression_is_a_ratio() {
     let cluster = cluster(&["t"]).await;
-    let producer = cluster.producer(named().compression_type(CompressionType::Lz4)).unwrap();
+    let producer = cluster.producer(named().compression_type(brokerless::types::CompressionType::Lz4)).unwrap();
     let value_bytes = "a".repeat(10_000);
     producer.send(ProducerRecord::to("t").value(&value_bytes)).await.unwrap().await.unwrap();
     let ratio = value(&producer, "compression-rate-avg");

@@ -46,12 +46,25 @@ impl OpenBatch {
         headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
         callback: &mut Option<Callback>,
     ) -> Option<Delivery> {
-        let index = self.builder.try_append(timestamp, key, value, headers)?;
-        self.timestamps.push(index, timestamp);
+        let index = self.append_index(timestamp, key, value, headers)?;
         if let Some(callback) = callback.take() {
             self.callbacks.push((index, callback));
         }
         Some(Delivery::of(self.completion.cell(), index))
+    }
+
+    /// The same, for the record's index in the batch.
+    #[inline(always)]
+    pub(super) fn append_index<'h>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+    ) -> Option<u32> {
+        let index = self.builder.try_append(timestamp, key, value, headers)?;
+        self.timestamps.push(index, timestamp);
+        Some(index)
     }
 
     /// Takes no more records.

@@ -106,6 +106,11 @@ impl Delivery {
         Self::new(cell, u32::MAX)
     }
 
+    /// The batch's cell, and the record's index in it.
+    pub(super) fn whereabouts(&self) -> (&Arc<BatchCell>, u32) {
+        (self.cell(), self.place.index())
+    }
+
     /// The result, if there is one already; `None` while the record is on its way.
     pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
         let (mut cell, mut index) = (self.cell(), self.place.index());
@@ -245,6 +250,11 @@ impl BatchCell {
 
     fn is_done(&self) -> bool {
         self.resolved.get().is_some()
+    }
+
+    /// Whether the batch goes on in parts, which do not resolve together.
+    pub(super) fn is_split(&self) -> bool {
+        matches!(self.resolved.get(), Some(Resolved { outcome: Outcome::Split(_), .. }))
     }
 
     /// Publishes what became of the batch and wakes everyone who waits for it. Call with no lock held; only the first

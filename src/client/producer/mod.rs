@@ -9,7 +9,7 @@
 //! | `signal` | how those who want all open batches sent, and those who open one, see each other |
 //! | `sender`, `acks`, `identity` | taking batches to the leader, retries, splits, expiry; acknowledgements; sequence numbers |
 //! | `driver` | the one background task: lingers, backoffs, timeouts |
-//! | `delivery`, `timestamps` | completion: one cell a batch, one future a record |
+//! | `delivery`, `deliveries`, `timestamps` | completion: one cell a batch, one future a record |
 //! | `interceptor` | the application's hooks on records and acknowledgements |
 //! | `metrics` | what is counted, a batch at a time |
 //! | `memory`, `send_clock` | the bound on buffered bytes; timestamps |
@@ -28,6 +28,7 @@
 mod acks;
 mod batch;
 mod config;
+mod deliveries;
 mod delivery;
 mod driver;
 mod identity;
@@ -54,6 +55,7 @@ mod timestamps;
 mod topic;
 
 pub use config::ProducerConfig;
+pub use deliveries::{Deliveries, SendAllError};
 pub use delivery::Delivery;
 pub use interceptor::ProducerInterceptor;
 pub use metadata::RecordMetadata;

@@ -26,10 +26,10 @@ type Waiting<'p, 'a> = Pin<Box<dyn Future<Output = Result<Delivery, SendError<'a
 
 enum State<'p, 'a> {
     Unsent(ProducerRecord<'a>, Option<Callback>),
-    /// In its batch, but other tasks may have waited long enough for their turn.
-    Yielding(Option<Delivery>),
     /// In a box, so that the future of an ordinary send stays small.
     Waiting(Waiting<'p, 'a>),
+    /// On its way from one to the other.
+    Taken,
 }
 
 impl<'p, 'a: 'p> Sending<'p, 'a> {
@@ -45,33 +45,32 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
         if !self.producer.shared().settings.interceptors.is_empty() {
             self.intercept();
         }
-        loop {
-            match &mut self.state {
-                State::Unsent(record, callback) => {
-                    let mut attempt = Attempt::with_callback(callback.take());
-                    match self.producer.shared().try_send(record, &mut attempt) {
-                        Ok(Sent { delivery, worked: false }) => {
-                            self.sent = true;
-                            return Poll::Ready(Ok(delivery));
-                        }
-                        // Sending waits for nothing while memory lasts: let other tasks have their turn.
-                        Ok(Sent { delivery, worked: true }) => self.state = State::Yielding(Some(delivery)),
-                        Err(blocked) => self.wait(attempt, *blocked),
+        if let State::Unsent(record, callback) = &mut self.state {
+            // Sending waits for nothing while memory lasts, so here other tasks get their turn: before the record is sent,
+            // because a future that has not resolved has sent nothing.
+            let turn = ready!(poll_proceed(cx));
+            let mut attempt = Attempt::with_callback(callback.take());
+            match self.producer.shared().try_send(record, &mut attempt) {
+                Ok(Sent { delivery, worked }) => {
+                    if worked {
+                        turn.made_progress();
                     }
+                    self.sent = true;
+                    return Poll::Ready(Ok(delivery));
                 }
-                State::Yielding(delivery) => {
-                    ready!(poll_proceed(cx)).made_progress();
-                    return Poll::Ready(Ok(delivery.take().expect(RESOLVED)));
-                }
-                State::Waiting(waiting) => return waiting.as_mut().poll(cx),
+                Err(blocked) => self.wait(attempt, *blocked),
             }
+        }
+        match &mut self.state {
+            State::Waiting(waiting) => waiting.as_mut().poll(cx),
+            State::Unsent(..) | State::Taken => unreachable!("what was not sent waits"),
         }
     }
 
     /// Has the interceptors see the record.
     fn intercept(&mut self) {
         if matches!(self.state, State::Unsent(..))
-            && let State::Unsent(record, callback) = std::mem::replace(&mut self.state, State::Yielding(None))
+            && let State::Unsent(record, callback) = std::mem::replace(&mut self.state, State::Taken)
         {
             self.state = State::Waiting(Box::pin(self.producer.send_intercepted(record, callback)));
         }
@@ -79,7 +78,7 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
 
     #[cold]
     fn wait(&mut self, attempt: Attempt<'p>, blocked: Blocked) {
-        if let State::Unsent(record, _) = std::mem::replace(&mut self.state, State::Yielding(None)) {
+        if let State::Unsent(record, _) = std::mem::replace(&mut self.state, State::Taken) {
             self.state = State::Waiting(Box::pin(self.producer.send_blocked(record, attempt, blocked)));
         }
     }
@@ -107,9 +106,9 @@ impl<'p, 'a: 'p> Future for Sending<'p, 'a> {
 impl fmt::Debug for Sending<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Unsent(..) => "unsent",
-            State::Yielding(_) => "yielding",
+            State::Unsent(..) if !self.sent => "unsent",
             State::Waiting(_) => "waiting",
+            State::Unsent(..) | State::Taken => "sent",
         };
         f.debug_struct("Sending").field("state", &state).finish_non_exhaustive()
     }

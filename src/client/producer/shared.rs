@@ -1,5 +1,6 @@
 //! [`Shared`]: what all handles of one producer share, and the path of a record into its batch.
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -16,7 +17,7 @@ use crate::client::producer::metrics::ProducerMetrics;
 use crate::client::producer::signal::Signal;
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
-use crate::client::producer::{Partitioning, ProducerRecord};
+use crate::client::producer::{Deliveries, Partitioning, ProducerRecord};
 use crate::cluster::{Clock, Cluster, MetadataImage, validate_topic_name};
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
@@ -45,9 +46,14 @@ pub(super) struct Shared {
     blocks: Option<Arc<BlockPool>>,
     /// Whether records may take the short way: see [`Shared::try_send_common`].
     is_common: bool,
+    /// Whether every record that fits a block fits `max.request.size`.
+    is_any_size_fine: bool,
     /// Bytes in a block: `batch.size` less the batch's header.
     block_size: usize,
 }
+
+/// Records that share one lock and one timestamp at most: some two microseconds' worth of 100 bytes.
+const LONGEST_RUN: usize = 128;
 
 /// Smaller blocks are not worth a pool: it reserves a place for each block that it may keep.
 const SMALLEST_POOLED_BLOCK: usize = 4_000;
@@ -93,6 +99,7 @@ pub(super) struct Sent {
 impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
         let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
+        let is_any_size_fine = block_size + BatchHeader::SIZE <= settings.max_request_size;
         Self {
             topics: Topics::new(settings.adaptive_partitioning, cluster.next_seed()),
             memory: BufferMemory::new(settings.buffer_memory),
@@ -106,7 +113,9 @@ impl Shared {
             block_size,
             is_common: matches!(settings.partitioning, Partitioning::Default)
                 && !settings.linger.is_zero()
-                && settings.interceptors.is_empty(),
+                && settings.interceptors.is_empty()
+                && is_any_size_fine,
+            is_any_size_fine,
             cluster,
             settings,
         }
@@ -118,10 +127,24 @@ impl Shared {
     pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
         // Before the lock: behind an atomic operation the processor would wait for the counter.
         let ticks = coarse_time::ticks();
-        if !self.is_common || record.timestamp.is_some_and(|timestamp| timestamp < 0) {
+        if !self.is_common {
             return None;
         }
         let topic = self.topics.find(record.topic, &self.cluster)?;
+        let partition = self.common_partition(topic, record)?;
+        let mut state = topic.slot(partition).lock();
+        if self.is_closed() {
+            return None;
+        }
+        Self::append_to_open(self.cluster.clock(), &mut state, record, &mut None, ticks)
+    }
+
+    /// The partition of a record that may take the short way.
+    #[inline(always)]
+    fn common_partition(&self, topic: &Topic, record: &ProducerRecord<'_>) -> Option<i32> {
+        if record.timestamp.is_some_and(|timestamp| timestamp < 0) {
+            return None;
+        }
         let partitions = topic.partitions();
         if partitions <= 0 {
             return None;
@@ -130,14 +153,36 @@ impl Shared {
             Some(partition) => partition,
             None => self.default_partition(topic, record, partitions),
         };
-        if !(0..partitions).contains(&partition) {
-            return None;
-        }
+        (0..partitions).contains(&partition).then_some(partition)
+    }
+
+    /// The same for the first of these records and those of its partition that follow, under one lock. Returns how many
+    /// were taken.
+    pub(super) fn try_send_run(&self, records: &[ProducerRecord<'_>], deliveries: &mut Deliveries) -> usize {
+        let ticks = coarse_time::ticks();
+        let Some(first) = records.first().filter(|_| self.is_common) else { return 0 };
+        let Some(topic) = self.topics.find(first.topic, &self.cluster) else { return 0 };
+        let Some(partition) = self.common_partition(topic, first) else { return 0 };
         let mut state = topic.slot(partition).lock();
-        if self.is_closed() {
-            return None;
+        let SlotState { open, clock, .. } = &mut *state;
+        let Some(open) = open.as_mut().filter(|_| !self.is_closed()) else { return 0 };
+        let now_ms = clock.now_ms(self.cluster.clock(), ticks);
+        let first_index = open.builder.count();
+        for record in records.iter().take(LONGEST_RUN) {
+            // Mostly it is the same `str`, not only an equal one.
+            let is_same_topic = ptr::eq(record.topic, first.topic) || record.topic == first.topic;
+            let follows = is_same_topic && self.common_partition(topic, record) == Some(partition);
+            let timestamp = record.timestamp.unwrap_or(now_ms);
+            let (key, value) = (record.key_bytes(), record.value_bytes());
+            if !follows || open.append_index(timestamp, key, value, record.header_pairs()).is_none() {
+                break;
+            }
         }
-        Self::append_to_open(self.cluster.clock(), &mut state, record, &mut None, ticks)
+        let taken = open.builder.count() - first_index;
+        if taken > 0 {
+            deliveries.push_run(open.completion.cell(), first_index, taken);
+        }
+        taken as usize
     }
 
     /// Puts a record into its batch, and sends batches that this fills. Never waits.
@@ -150,6 +195,9 @@ impl Shared {
             && timestamp < 0
         {
             return Err(invalid_timestamp(record.topic, timestamp));
+        }
+        if !self.is_any_size_fine {
+            self.check_size(size_bound(record))?;
         }
         let mut worked = false;
         loop {
@@ -209,8 +257,9 @@ impl Shared {
         record: &ProducerRecord<'_>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Sent, Box<Blocked>> {
-        let needed = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
-        self.check_size(needed + BatchHeader::SIZE)?;
+        let size = size_bound(record);
+        self.check_size(size)?;
+        let needed = size - BatchHeader::SIZE;
         let bytes = needed.max(self.block_size);
         let grant = match attempt.grant.take().filter(|grant| grant.bytes() >= bytes) {
             Some(grant) => grant,
@@ -407,6 +456,12 @@ impl Shared {
             self.settings.interceptors.on_close();
         }
     }
+}
+
+/// Bytes of a batch with nothing but this record, at most.
+fn size_bound(record: &ProducerRecord<'_>) -> usize {
+    let record = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
+    record + BatchHeader::SIZE
 }
 
 #[cold]

@@ -31,7 +31,7 @@ impl Topics {
     }
 
     /// The topic, its partition count up to date; `None` if the producer has not seen it yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, name: &str, cluster: &Cluster) -> Option<&Topic> {
         let topic = match self.table.get(self.last.load(Ordering::Relaxed)) {
             Some(topic) if is_same(topic.name.as_bytes(), name.as_bytes()) => topic,

@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn what_else_a_run_holds_counts() {
         let index = KeyIndex::new(64 << 10, 0);
-        let free = (64 << 10) - KeyIndex::FIRST_SLOTS * size_of::<u64>();
+        let free = (64 << 10) - KeyIndex::FIRST_SLOTS * size_of::<u64>() - PREFIX;
         assert!(index.has_room(0, 0, free) && index.has_room(0, free, 0));
         assert!(!index.has_room(0, 0, free + 1) && !index.has_room(0, 1, free));
     }
