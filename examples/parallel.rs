@@ -63,7 +63,7 @@ async fn main() -> Result<(), Error> {
     }
     let (_, legs) = std::mem::take(&mut *legs.lock().expect("nobody panics with it"));
     assert!(legs == expected, "each flight once, those of an aircraft in order");
-    assert_eq!((summary.processed, summary.unfinished), (total as u64, 0));
+    assert_eq!((summary.processed(), summary.unfinished()), (total as u64, 0));
 
     // What is complete is committed: whoever comes next has nothing to do again.
     let observer = cluster.consumer(ConsumerConfig::group("maintenance"))?;

@@ -29,20 +29,30 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The paved path is re-exported here; everything else lives at exactly one path: batches and records in [`record`],
-//! ids and small enums in [`types`], errors in [`error`], records with types in [`typed`], requests and replies in
-//! [`request_reply`], the [`manual`] beside them.
+//! The paved path is re-exported here; everything else lives at exactly one path:
+//!
+//! | path | what is there |
+//! |---|---|
+//! | [`admin`], [`consumer`], [`producer`], [`table`] | what surrounds [`Admin`], [`Consumer`], [`Producer`] and [`TableView`] |
+//! | [`processing`] | many records at a time, in order, by a [`ParallelConsumer`](processing::ParallelConsumer) |
+//! | [`typed`] | records with types, and dead letters |
+//! | [`request_reply`] | requests and their replies |
+//! | [`blocking`] | the clients without `async`, for plain threads |
+//! | [`metrics`] | what the cluster and its clients measure |
+//! | [`record`], [`types`], [`error`] | batches and records; ids and small enums; errors |
+//! | [`manual`] | how it is built, and what it guarantees |
 //!
 //! # Features
 //!
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `json` | yes | [`typed::Json`]: typed records as JSON |
-//! | `postcard` | no | `typed::Postcard`: typed records in a compact binary format |
+//! | `json` | yes | `Json`, in [`typed`]: typed records as JSON, by serde |
+//! | `postcard` | no | `Postcard`, in [`typed`]: typed records in a compact binary format, by serde |
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 //! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
-//! | `tracing` | no | events and spans at the seams |
+//! | `tracing` | no | events and spans of the cluster, its topics and its groups |
+//! | `kafka-oracle` | no | the differential test against a real Kafka; no part of the API |
 
 pub mod blocking;
 mod broker;
@@ -103,7 +113,10 @@ pub mod consumer {
 
 /// Sending records: what surrounds the [`Producer`].
 pub mod producer {
-    pub use crate::client::producer::{Partitioner, Partitioning, Payload, RecordHeader, SendError, Sending};
+    pub use crate::client::producer::{
+        Deliveries, Partitioner, Partitioning, Payload, ProducerInterceptor, RecordHeader, SendAllError, SendError,
+        Sending,
+    };
 }
 
 /// What surrounds the [`TableView`].

@@ -14,9 +14,9 @@ use crate::cluster::group::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupMember, LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, SyncGroupRequest,
 };
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::log::AppendOrigin;
-use crate::record::RecordBatch;
+use crate::record::{RecordBatch, RecordError};
 use crate::types::{Acks, IsolationLevel, Offset, OffsetAndMetadata, TopicPartition};
 use crate::util::wake_list::WakeList;
 
@@ -208,7 +208,7 @@ impl Requests {
     pub fn produce(&self, partition: &TopicPartition, mut bytes: Bytes) -> Result<(Offset, bool), i16> {
         let number = |error: Error| error.code().as_i16();
         let leader = self.0.leader(partition).map_err(number)?;
-        let batch = RecordBatch::parse(&mut bytes).map_err(|error| error.code().as_i16())?;
+        let batch = RecordBatch::parse(&mut bytes).map_err(|error| not_a_batch(&error).as_i16())?;
         let mut wakes = WakeList::new();
         let origin = AppendOrigin::Client { trusted: false };
         let appended = leader.append_collecting(batch, Acks::All, origin, &mut wakes);
@@ -230,5 +230,15 @@ impl Requests {
                 bytes
             })
             .freeze())
+    }
+}
+
+/// What a broker answers to bytes of a producer's that are no batch. They arrived as they were sent, or the CRC would tell:
+/// so they are not corrupt, but wrong from the start.
+fn not_a_batch(error: &RecordError) -> ErrorCode {
+    match error {
+        RecordError::Malformed(_) | RecordError::UnsupportedMagic(0 | 1) => ErrorCode::InvalidRecord,
+        RecordError::UnsupportedMagic(_) => ErrorCode::CorruptMessage,
+        error => error.code(),
     }
 }

@@ -36,6 +36,10 @@ mod metrics;
 mod processing;
 #[path = "it/producer.rs"]
 mod producer;
+#[path = "it/producer_interceptors.rs"]
+mod producer_interceptors;
+#[path = "it/producer_metrics.rs"]
+mod producer_metrics;
 #[path = "it/request_reply.rs"]
 mod request_reply;
 #[path = "it/table_view.rs"]

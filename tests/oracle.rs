@@ -7,6 +7,16 @@
 mod apache;
 #[path = "oracle/apache_groups.rs"]
 mod apache_groups;
+#[path = "oracle/ask.rs"]
+mod ask;
+#[path = "oracle/ask_ours.rs"]
+mod ask_ours;
+#[path = "oracle/ask_theirs.rs"]
+mod ask_theirs;
+#[path = "oracle/batches.rs"]
+mod batches;
+#[path = "oracle/book.rs"]
+mod book;
 #[path = "oracle/generate.rs"]
 mod generate;
 #[path = "oracle/kafka.rs"]
@@ -47,4 +57,9 @@ fn consumer_groups() {
 #[test]
 fn group_requests() {
     requests::compare(60, 40);
+}
+
+#[test]
+fn batches() {
+    batches::compare(80, 30);
 }

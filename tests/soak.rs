@@ -4,6 +4,8 @@
 //! `cargo test --test soak` runs for a few seconds; `BROKERLESS_SOAK_SECONDS=600 cargo test --release --test soak --
 //! --nocapture` is the long form. A binary of its own, because it counts every allocation of the process.
 
+#![allow(clippy::print_stdout)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::blocking::background::Background;
 use crate::blocking::methods::blocking_methods;
 use crate::client::admin::{
-    ClusterDescription, DeletedRecords, GroupDescription, GroupListing, ListedOffset, LogDirDescription,
+    ClusterDescription, DeletedRecords, GroupDescription, GroupFilter, GroupListing, ListedOffset, LogDirDescription,
     MemberToRemove, NewPartitions, NewTopic, OffsetSpec, ProducerState, TopicDescription, TopicListing,
 };
 use crate::cluster::ElectionType;
@@ -123,6 +123,8 @@ impl Admin {
             fn describe_cluster(self: &Self) -> Result<ClusterDescription>;
             /// All groups.
             fn list_groups(self: &Self) -> Result<Vec<GroupListing>>;
+            /// The groups that a filter lets through.
+            fn list_groups_matching(self: &Self, filter: &GroupFilter) -> Result<Vec<GroupListing>>;
             /// A group and its members.
             fn describe_group(self: &Self, group_id: impl AsRef<str>) -> Result<GroupDescription>;
             /// Groups and their members.

@@ -8,6 +8,7 @@ use crate::client::consumer::ConsumerConfig;
 use crate::client::producer::ProducerConfig;
 use crate::cluster::ClusterBuilder;
 use crate::error::Result;
+use crate::metrics::Metrics;
 
 /// A [`Cluster`](crate::Cluster) for plain threads.
 ///
@@ -66,6 +67,11 @@ impl Cluster {
     /// Ends the cluster for all its clients: see [`Cluster::shutdown`](crate::Cluster::shutdown).
     pub fn shutdown(&self) {
         self.background.block_on(self.inner.shutdown());
+    }
+
+    /// What the cluster and all its clients measure, as of now: see [`Cluster::metrics`](crate::Cluster::metrics).
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics()
     }
 
     /// The cluster's id, as Kafka prints it.

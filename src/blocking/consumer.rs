@@ -10,6 +10,7 @@ use crate::client::consumer::{
     ConsumerGroupMetadata, ConsumerRecords, ConsumerWaker, OffsetAndTimestamp, PartitionInfo, RebalanceListener,
 };
 use crate::error::Result;
+use crate::metrics::Metrics;
 use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
 
 /// A [`Consumer`](crate::Consumer) for plain threads: it belongs to one at a time, and works inside of its
@@ -101,6 +102,13 @@ impl Consumer {
             ) -> Result<()>;
             /// Subscribes to all topics that match a regular expression.
             fn subscribe_pattern(self: &mut Self, pattern: &str) -> Result<()>;
+            /// Subscribes to all topics that match a regular expression, with somebody to hear of the partitions that
+            /// come and go.
+            fn subscribe_pattern_with_listener(
+                self: &mut Self,
+                pattern: &str,
+                listener: impl RebalanceListener + 'static,
+            ) -> Result<()>;
             /// The topics subscribed to.
             fn subscription(self: &Self) -> BTreeSet<String>;
             /// Reads these partitions, whatever a group does.
@@ -113,6 +121,18 @@ impl Consumer {
             fn enforce_rebalance(self: &mut Self, reason: &str) -> Result<()>;
             /// Has the next poll go on at `offset`.
             fn seek(self: &mut Self, topic_partition: impl Into<TopicPartition>, offset: Offset) -> Result<()>;
+            /// Has the next poll go on at a committed position.
+            fn seek_with_metadata(
+                self: &mut Self,
+                topic_partition: impl Into<TopicPartition>,
+                to: OffsetAndMetadata,
+            ) -> Result<()>;
+            /// Has the next poll go on at the first record at or after a timestamp.
+            fn seek_to_timestamp(
+                self: &mut Self,
+                partitions: impl IntoIterator<Item: Into<TopicPartition>>,
+                timestamp: i64,
+            ) -> Result<()>;
             /// Has the next poll go on at the log start.
             fn seek_to_beginning(self: &mut Self, partitions: impl IntoIterator<Item: Into<TopicPartition>>) -> Result<()>;
             /// Has the next poll go on at the end.
@@ -125,6 +145,8 @@ impl Consumer {
             fn paused(self: &Self) -> BTreeSet<TopicPartition>;
             /// How many records the position is behind the end.
             fn current_lag(self: &Self, topic_partition: impl Into<TopicPartition>) -> Result<Option<i64>>;
+            /// What the consumer measures, as of now.
+            fn metrics(self: &Self) -> Metrics;
             /// The consumer's part in its group.
             fn group_metadata(self: &Self) -> Result<ConsumerGroupMetadata>;
             /// Something to end a poll with, from any thread.

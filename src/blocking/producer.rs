@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking::background::Background;
-use crate::client::producer::{Delivery, ProducerRecord, RecordMetadata, SendError};
+use crate::client::consumer::PartitionInfo;
+use crate::client::producer::{Deliveries, Delivery, ProducerRecord, RecordMetadata, SendAllError, SendError};
 use crate::error::Result;
+use crate::metrics::Metrics;
 
 /// A [`Producer`](crate::Producer) for plain threads. Clones share everything; any number of threads may send.
 ///
@@ -76,6 +78,27 @@ impl Producer {
     /// A timeout, if records had to be given up.
     pub fn close_timeout(&self, timeout: Duration) -> Result<()> {
         self.background.block_on(self.inner.close_timeout(timeout))
+    }
+
+    /// The partitions of a topic, in order, with their leaders, waiting for it to be created for up to `max.block.ms`.
+    ///
+    /// # Errors
+    /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
+    pub fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>> {
+        self.background.block_on(self.inner.partitions_for(topic))
+    }
+
+    /// Puts records into their batches, in order: see [`Producer::send_all`](crate::Producer::send_all).
+    ///
+    /// # Errors
+    /// Those of `send`, at the first record that cannot be sent.
+    pub fn send_all(&self, records: &[ProducerRecord<'_>]) -> Result<Deliveries, SendAllError> {
+        self.background.block_on(self.inner.send_all(records))
+    }
+
+    /// What the producer measures, as of now: see [`Producer::metrics`](crate::Producer::metrics).
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics()
     }
 
     /// `client.id`.

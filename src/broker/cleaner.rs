@@ -12,6 +12,7 @@ use crate::config::CleanerConfig;
 use crate::controller::MetadataImage;
 use crate::log::{Compaction, CompactionLimits};
 use crate::types::TopicPartition;
+use crate::util::wake_list::WakeList;
 
 /// Compacts the logs of one broker.
 #[derive(Debug)]
@@ -49,6 +50,13 @@ impl Cleaner {
 
     /// Does a piece of work if one is due. Returns when the next is: at once, as long as there is something to do.
     pub(crate) fn run_due(&self, replicas: &ReplicaManager, image: &MetadataImage) -> i64 {
+        let mut wakes = WakeList::new();
+        let next_ms = self.run_due_collecting(replicas, image, &mut wakes);
+        wakes.wake_all();
+        next_ms
+    }
+
+    fn run_due_collecting(&self, replicas: &ReplicaManager, image: &MetadataImage, wakes: &mut WakeList) -> i64 {
         let config = &image.config.cleaner;
         if !config.enable {
             return i64::MAX;
@@ -60,12 +68,17 @@ impl Cleaner {
         }
         let run = match state.run.take() {
             Some(run) => Some(run),
-            None => self.begin(replicas, image),
+            None => self.begin(replicas, image, wakes),
         };
         state.next_ms = match run {
             Some(run) => {
-                state.run = self.go_on(run);
-                now_ms.saturating_add(config.ms_for(Self::PIECE_BYTES))
+                state.run = Self::go_on(run, image, wakes);
+                match &state.run {
+                    // What the log has let go of does not count any more, and so must not be held any longer than it takes.
+                    // The pause that the last piece asked for comes after it.
+                    Some(run) if run.is_over => now_ms,
+                    _ => now_ms.saturating_add(config.ms_for(Self::PIECE_BYTES)),
+                }
             }
             None => now_ms.saturating_add(config.backoff_ms()),
         };
@@ -84,7 +97,7 @@ impl Cleaner {
     }
 
     /// Begins with the dirtiest log of those that need it.
-    fn begin(&self, replicas: &ReplicaManager, image: &MetadataImage) -> Option<Run> {
+    fn begin(&self, replicas: &ReplicaManager, image: &MetadataImage, wakes: &mut WakeList) -> Option<Run> {
         let compacted = image.topics.values().filter(|topic| topic.log_config.cleanup_policy.compact);
         let partitions = compacted.flat_map(|topic| {
             (0..topic.partitions.len() as i32).map(|index| TopicPartition::new(Arc::clone(&topic.name), index))
@@ -92,7 +105,7 @@ impl Cleaner {
         // What is gone, or fails, is somebody else's to report: the next append meets it as well.
         let needs = partitions.filter_map(|topic_partition| {
             let partition = replicas.partition(&topic_partition).ok()?;
-            let need = partition.compaction_need().ok().flatten()?;
+            let need = partition.compaction_need(wakes).ok().flatten()?;
             Some((partition, need))
         });
         let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
@@ -103,15 +116,17 @@ impl Cleaner {
     }
 
     /// Goes on with a log; `None` once it is done with.
-    fn go_on(&self, mut run: Run) -> Option<Run> {
+    fn go_on(mut run: Run, image: &MetadataImage, wakes: &mut WakeList) -> Option<Run> {
+        let topic = image.topics.get(run.partition.topic_partition().topic());
+        run.is_over |= topic.is_none_or(|topic| !topic.log_config.cleanup_policy.compact);
         if run.is_over {
             return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
         }
         match run.compaction.run(Self::PIECE_BYTES) {
             Ok(false) => return Some(run),
-            // If the log was truncated, or deleted, there is nothing to add.
-            Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction)),
-            Err(_) => run.partition.give_up_compaction(),
+            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
+            Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction, wakes)),
+            Err(_) => run.partition.give_up_compaction(&run.compaction),
         }
         run.is_over = true;
         Some(run)
@@ -131,7 +146,6 @@ mod tests {
     use crate::record::{BatchBuilder, RecordBatch, SealOptions};
     use crate::types::{Acks, BrokerId, IsolationLevel, LeaderEpoch, Offset, OffsetAndMetadata, TopicId};
     use crate::util::block_pool::Block;
-    use crate::util::wake_list::WakeList;
 
     const NODE: BrokerId = BrokerId(1);
 
@@ -139,14 +153,14 @@ mod tests {
         clock: Clock,
         replicas: ReplicaManager,
         image: MetadataImage,
-        cleaner: Cleaner,
+        cleaner: Arc<Cleaner>,
     }
 
     impl Broker {
         /// With a compacted topic of one partition for each name.
         fn new(topics: &[&str], segment_bytes: u32) -> Self {
             let clock = Clock::start();
-            let replicas = ReplicaManager::new(NODE, clock, Memory::new(None, MemoryPolicy::Block));
+            let replicas = ReplicaManager::new(NODE, clock, Memory::new(Some(1 << 30), MemoryPolicy::Block));
             let mut image = MetadataImage::default();
             for (index, name) in topics.iter().enumerate() {
                 let log_config = LogConfig {
@@ -171,7 +185,7 @@ mod tests {
                 image.topics.insert(Arc::clone(&topic.name), Arc::new(topic));
             }
             replicas.apply(&MetadataImage::default(), &image, &mut WakeList::new()).unwrap();
-            let cleaner = Cleaner::new(clock, &CleanerConfig::default(), 7);
+            let cleaner = Arc::new(Cleaner::new(clock, &CleanerConfig::default(), 7));
             Self { clock, replicas, image, cleaner }
         }
 
@@ -235,6 +249,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn old_batches_are_freed_without_the_pauses_that_reading_and_writing_make() {
+        let mut broker = Broker::new(&["a"], 1 << 20);
+        let config = Arc::make_mut(&mut broker.image.config);
+        // A piece a second.
+        let bytes_per_second = Cleaner::PIECE_BYTES.to_string();
+        assert!(config.cleaner.set("log.cleaner.io.max.bytes.per.second", &bytes_per_second).unwrap());
+        (0..20).for_each(|_| put(&broker.partition("a"), "k", 1 << 19));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        let is_over = || broker.cleaner.state.lock().run.as_ref().map(|run| run.is_over);
+        let work = || broker.cleaner.run_due(&broker.replicas, &broker.image) - broker.clock.now_ms();
+        let mut pieces = 0;
+        loop {
+            let pause = work();
+            if is_over() == Some(true) {
+                assert_eq!(pause, 0);
+                break;
+            }
+            assert_eq!((pause, is_over()), (1_000, Some(false)));
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            pieces += 1;
+        }
+        assert!(pieces > 5, "{pieces}");
+        while is_over().is_some() {
+            // The last piece of the run is paid for before the next one begins.
+            let pause = work();
+            assert_eq!(pause, if is_over().is_some() { 0 } else { 1_000 });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_room_are_woken_without_the_cleaners_lock() {
+        /// What it found when it was woken: whether the lock was held.
+        struct Woken(Arc<Cleaner>, Mutex<Option<bool>>);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                *self.1.lock() = Some(self.0.state.is_locked());
+            }
+        }
+        let broker = Broker::new(&["a"], 1 << 20);
+        (0..20).for_each(|_| put(&broker.partition("a"), "k", 1 << 19));
+        let memory = broker.replicas.memory();
+        let woken = Arc::new(Woken(Arc::clone(&broker.cleaner), Mutex::default()));
+        let mut wait = Box::pin(memory.space_freed(memory.space_version()));
+        let waker = Arc::clone(&woken).into();
+        assert!(wait.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.clean();
+        assert_eq!(*woken.1.lock(), Some(false));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_topic_that_is_deleted_meanwhile_is_let_go() {
         let broker = Broker::new(&["a"], 1 << 20);
         let a = broker.partition("a");
@@ -252,6 +317,27 @@ mod tests {
         broker.cleaner.run_due(&broker.replicas, &broker.image);
         broker.cleaner.stop();
         assert!(broker.cleaner.state.lock().run.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_ends_when_compaction_is_turned_off() {
+        let mut broker = Broker::new(&["a"], 1 << 20);
+        let a = broker.partition("a");
+        (0..20).for_each(|_| put(&a, "k", 1 << 19));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        assert!(broker.cleaner.state.lock().run.as_ref().is_some_and(|run| !run.is_over));
+        let mut image = broker.image.clone();
+        let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
+        Arc::make_mut(&mut topic.log_config).cleanup_policy = CleanupPolicy { delete: true, compact: false };
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        broker.image = image;
+        // Not read to its end first.
+        broker.cleaner.run_due(&broker.replicas, &broker.image);
+        assert!(broker.cleaner.state.lock().run.as_ref().is_none_or(|run| run.is_over));
+        broker.clean();
+        assert!(broker.cleaner.state.lock().run.is_none());
+        assert_eq!(bases(&a), Vec::from_iter(0..20));
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
-use crate::broker::{FetchWaiter, PartitionHandle, Waiters};
+use crate::broker::{PartitionHandle, Waiters};
 use crate::types::TopicId;
 use crate::util::wake_list::WakeList;
 
@@ -56,7 +56,8 @@ pub(crate) struct Budget {
     used: AtomicU64,
     /// `u64::MAX` for none.
     limit: AtomicU64,
-    /// Whose segments may go. Only kept where the policy needs it.
+    /// Whose segments may go. Only kept where the policy needs it. At most twice as many as there are, and a few: those
+    /// that are gone are let go of when it is full.
     pub(super) members: Mutex<Vec<Weak<PartitionHandle>>>,
 }
 
@@ -76,6 +77,17 @@ impl Budget {
     #[inline]
     pub(crate) fn raw_limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
+    }
+
+    fn enroll(&self, partition: &Arc<PartitionHandle>) {
+        let mut members = self.members.lock();
+        if members.len() == members.capacity() {
+            members.retain(|member| member.strong_count() > 0);
+            // As many again have to come before the next look, so that a look costs each of them little.
+            let more = members.len() + 1;
+            members.reserve(more);
+        }
+        members.push(Arc::downgrade(partition));
     }
 
     pub(super) fn has_room(&self, bytes: u64) -> bool {
@@ -143,7 +155,7 @@ impl Memory {
     pub(crate) fn enroll(&self, partition: &Arc<PartitionHandle>) {
         let Some(account) = partition.account().filter(|_| self.policy == MemoryPolicy::Retain) else { return };
         for budget in [Some(&account.topic), self.cluster.as_ref()].into_iter().flatten() {
-            budget.members.lock().push(Arc::downgrade(partition));
+            budget.enroll(partition);
         }
     }
 
@@ -173,17 +185,21 @@ impl Memory {
 
     /// Resolves when something was freed since `version`.
     pub(crate) async fn space_freed(&self, version: u64) {
-        let waiter = Arc::new(FetchWaiter::default());
+        let parked = self.space.waiters.parked();
         std::future::poll_fn(|cx| {
             if self.space_version() != version {
                 return Poll::Ready(());
             }
-            waiter.set_waker(cx.waker());
-            self.space.waiters.register(&waiter);
+            parked.register(cx.waker());
             if self.space_version() == version { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
-        self.space.waiters.unregister(&waiter);
+    }
+
+    /// Who waits for room.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.space.waiters.len()
     }
 
     /// Something was freed, or the cluster ends: collects those who wait for it.
@@ -323,6 +339,45 @@ mod tests {
         assert_eq!(a.topic().used(), 11_000);
         assert!(a.settle(0) && b.settle(0));
         assert_eq!(a.topic().used(), 0);
+    }
+
+    #[test]
+    fn partitions_that_are_gone_are_let_go_of_as_others_come() {
+        use crate::broker::Clock;
+        use crate::config::LogConfig;
+        use crate::partition::Partition;
+        use crate::types::{BrokerId, TopicPartition};
+        let memory = Memory::new(Some(100), MemoryPolicy::Retain);
+        let enrolled = |id: u128| {
+            let (topic, topic_partition) = (TopicId::from_u128(id), TopicPartition::new("t", 0));
+            let (config, clock) = (Arc::new(LogConfig::default()), Clock::start());
+            let partition = Partition::new(topic_partition, topic, BrokerId(1), 0, config, clock.now_ms());
+            let handle = Arc::new(PartitionHandle::new(partition, clock, Some(memory.open_account(topic))));
+            memory.enroll(&handle);
+            handle
+        };
+        let there: Vec<_> = (0..20).map(enrolled).collect();
+        for id in 100..1_100 {
+            drop(enrolled(id));
+            memory.forget_topic(TopicId::from_u128(id));
+        }
+        let members = memory.cluster().unwrap().members.lock();
+        let alive = members.iter().filter(|member| member.strong_count() > 0).count();
+        assert_eq!(alive, there.len());
+        assert!(members.len() <= 100, "{} are enrolled", members.len());
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_space_that_is_given_up_leaves_nothing_behind() {
+        let memory = Memory::new(Some(100), MemoryPolicy::Block);
+        let version = memory.space_version();
+        for _ in 0..100 {
+            let mut wait = Box::pin(memory.space_freed(version));
+            assert!(futures::poll!(&mut wait).is_pending());
+            assert_eq!(memory.waiting(), 1);
+            drop(wait);
+            assert_eq!(memory.waiting(), 0);
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::broker::{Account, Clock, FetchWaiter, PublishedOffsets, Token, Traffi
 use crate::config::LogConfig;
 use crate::error::{Error, ErrorCode};
 use crate::log::{ActiveProducer, AppendOrigin, Compaction, CompactionLimits};
-use crate::partition::{Partition, PartitionRegistration};
+use crate::partition::{Partition, PartitionError, PartitionRegistration};
 use crate::record::RecordBatch;
 use crate::types::{Acks, IsolationLevel, LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::util::trace;
@@ -38,7 +38,7 @@ pub(crate) struct PartitionHandle {
     pub(super) topic_partition: TopicPartition,
     pub(super) topic_id: TopicId,
     pub(super) clock: Clock,
-    offsets: PublishedOffsets,
+    pub(super) offsets: PublishedOffsets,
     waiters: Waiters,
     /// `None` for internal topics, whose memory is not limited.
     pub(super) account: Option<Account>,
@@ -116,7 +116,6 @@ impl PartitionHandle {
             Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
             Err(_) => self.traffic.on_append_failed(),
         }
-        self.offsets.publish(&partition);
         let freed = self.settle(&mut partition, now_ms);
         drop(partition);
         if freed {
@@ -137,22 +136,19 @@ impl PartitionHandle {
     /// Waits until the high watermark reaches `required_offset` (see [`AppendInfo`]).
     /// `UNKNOWN_TOPIC_OR_PARTITION` if the replica is deleted meanwhile.
     pub(crate) async fn wait_for_high_watermark(&self, required_offset: Offset) -> Result<(), Error> {
-        let waiter = Arc::new(FetchWaiter::default());
+        let parked = self.waiters.parked();
         let reached = || match self.offsets.high_watermark() >= required_offset {
             true => Some(Ok(())),
             false => self.lock().err().map(Err),
         };
-        let result = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Some(result) = reached() {
                 return Poll::Ready(result);
             }
-            waiter.set_waker(cx.waker());
-            self.waiters.register(&waiter);
+            parked.register(cx.waker());
             reached().map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
-        self.waiters.unregister(&waiter);
-        result
+        .await
     }
 
     /// Pushes whole batches from the one that holds `position` on, up to the visible end, onto `batches`, until
@@ -253,10 +249,10 @@ impl PartitionHandle {
     }
 
     /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
-    pub(crate) fn compaction_need(&self) -> Result<Option<f64>, Error> {
+    /// The wake-ups are the caller's: a segment that is too old to wait for is rolled, and retention may follow.
+    pub(crate) fn compaction_need(&self, wakes: &mut WakeList) -> Result<Option<f64>, Error> {
         let now_ms = self.clock.now_ms();
-        let mut partition = self.lock()?;
-        partition.compaction_need(now_ms).map_err(|error| self.error(error.code(), error))
+        self.change_within(wakes, |partition| partition.compaction_need(now_ms))
     }
 
     /// Begins to compact the log. The lock is held for as long as it takes to look at each segment, not at what is in it.
@@ -266,26 +262,16 @@ impl PartitionHandle {
         partition.begin_compaction(limits, now_ms).map_err(|error| self.error(error.code(), error))
     }
 
-    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. No offset changes, so
-    /// nobody is woken.
-    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction) -> Result<bool, Error> {
-        let now_ms = self.clock.now_ms();
-        let (result, freed) = {
-            let mut partition = self.lock()?;
-            (partition.finish_compaction(compaction), self.settle(&mut partition, now_ms))
-        };
-        if freed {
-            let mut wakes = WakeList::new();
-            self.on_freed(&mut wakes);
-            wakes.wake_all();
-        }
-        result.map_err(|error| self.error(error.code(), error))
+    /// Lets a compaction that is through take effect; false if the log has become another meanwhile. The wake-ups, of those
+    /// who wait for room, are the caller's, who holds the cleaner's lock.
+    pub(crate) fn finish_compaction(&self, compaction: &mut Compaction, wakes: &mut WakeList) -> Result<bool, Error> {
+        self.change_within(wakes, |partition| partition.finish_compaction(compaction))
     }
 
     /// Takes the log out of compaction: a batch in it cannot be read.
-    pub(crate) fn give_up_compaction(&self) {
+    pub(crate) fn give_up_compaction(&self, compaction: &Compaction) {
         if let Ok(mut partition) = self.lock() {
-            partition.give_up_compaction();
+            partition.give_up_compaction(compaction);
         }
     }
 
@@ -351,7 +337,6 @@ impl PartitionHandle {
         let (result, freed) = {
             let mut partition = self.lock()?;
             let result = change(&mut partition);
-            self.offsets.publish(&partition);
             (result, self.settle(&mut partition, now_ms))
         };
         self.waiters.drain(wakes);
@@ -359,6 +344,30 @@ impl PartitionHandle {
             self.on_freed(wakes);
         }
         result
+    }
+
+    /// As [`PartitionHandle::change`], for what moves no offset by itself: readers are woken only if the change went on to
+    /// delete segments, as rolling does.
+    fn change_within<T>(
+        &self,
+        wakes: &mut WakeList,
+        change: impl FnOnce(&mut Partition) -> Result<T, PartitionError>,
+    ) -> Result<T, Error> {
+        let now_ms = self.clock.now_ms();
+        let (result, moved, freed) = {
+            let mut partition = self.lock()?;
+            let log_start = self.offsets.log_start();
+            let result = change(&mut partition);
+            let freed = self.settle(&mut partition, now_ms);
+            (result, self.offsets.log_start() != log_start, freed)
+        };
+        if moved {
+            self.waiters.drain(wakes);
+        }
+        if freed {
+            self.on_freed(wakes);
+        }
+        result.map_err(|error| self.error(error.code(), error))
     }
 
     fn change_and_wake<T>(&self, change: impl FnOnce(&mut Partition) -> Result<T, Error>) -> Result<T, Error> {

@@ -59,14 +59,17 @@ impl PartitionHandle {
         Err(Error::new(code, text).with_topic_partition(self.topic_partition.clone()))
     }
 
-    /// Accounts for the log's size after a change. True if something was freed.
+    /// Ends a change: publishes the offsets and accounts for the log's size. True if something was freed.
+    ///
+    /// Publishing comes after the last thing that can move an offset: a roll deletes what `retention.bytes` does not keep.
     #[inline]
     pub(super) fn settle(&self, partition: &mut Partition, now_ms: i64) -> bool {
-        let Some(account) = &self.account else { return false };
-        if let Some(bytes) = account.roll_at() {
+        if let Some(bytes) = self.account.as_ref().and_then(Account::roll_at) {
             // Memory does not fail, and a store that does latches offline, which the next append reports.
             drop(partition.roll_beyond(bytes, now_ms));
         }
+        self.offsets.publish(partition);
+        let Some(account) = &self.account else { return false };
         let freed = account.settle(partition.size_in_bytes());
         if freed {
             // What does not count any more must not be held any longer, either.
@@ -79,5 +82,100 @@ impl PartitionHandle {
         if let Some(account) = &self.account {
             account.memory.on_freed(wakes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::{Clock, FetchWaiter, Memory};
+    use crate::config::{CleanupPolicy, LogConfig};
+    use crate::partition::PartitionRegistration;
+    use crate::record::{BatchBuilder, SealOptions};
+    use crate::types::{Acks, BrokerId, LeaderEpoch, TopicId, TopicPartition};
+    use crate::util::block_pool::Block;
+
+    const NODE: BrokerId = BrokerId(1);
+
+    fn partition(memory: &Arc<Memory>, config: LogConfig) -> PartitionHandle {
+        let (clock, id, config) = (Clock::start(), TopicId::from_u128(1), Arc::new(config));
+        let topic_partition = TopicPartition::new("t", 0);
+        let partition = Partition::new(topic_partition, id, NODE, 30_000, Arc::clone(&config), clock.now_ms());
+        let handle = PartitionHandle::new(partition, clock, Some(memory.open_account(id)));
+        let registration = PartitionRegistration {
+            leader: NODE,
+            leader_epoch: LeaderEpoch(0),
+            replicas: vec![NODE],
+            isr: vec![NODE],
+            partition_epoch: 0,
+        };
+        handle.apply(&registration, &config, &mut WakeList::new()).unwrap();
+        handle
+    }
+
+    fn append(partition: &PartitionHandle, size: usize) {
+        let mut builder = BatchBuilder::new(Block::unpooled(size + 100));
+        builder.try_append(0, Some(b"k"), Some(&vec![b'v'; size]), std::iter::empty()).unwrap();
+        partition.append(builder.seal(SealOptions::default()).unwrap(), Acks::All).unwrap();
+    }
+
+    /// What is published and what the log says.
+    fn log_starts(partition: &PartitionHandle) -> (i64, i64) {
+        (partition.offsets().log_start(), partition.earliest().unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_log_start_that_a_roll_for_the_limit_raises_is_published() {
+        let memory = Memory::new(Some(1 << 20), MemoryPolicy::Retain);
+        let config = LogConfig { retention_bytes: Some(64 << 10), ..LogConfig::default() };
+        let partition = partition(&memory, config);
+        let mut raised = 0;
+        for _ in 0..40 {
+            let before = log_starts(&partition).0;
+            append(&partition, 16 << 10);
+            let (published, actual) = log_starts(&partition);
+            assert_eq!(published, actual);
+            raised += u32::from(actual > before);
+        }
+        assert!(raised > 5, "{raised}");
+        assert_eq!(memory.cluster().unwrap().used(), partition.size_in_bytes().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_log_start_that_the_look_for_compaction_raises_is_published_accounted_and_told() {
+        let memory = Memory::new(Some(1 << 20), MemoryPolicy::Block);
+        let partition = partition(
+            &memory,
+            LogConfig {
+                cleanup_policy: CleanupPolicy { delete: true, compact: true },
+                retention_bytes: Some(0),
+                max_compaction_lag_ms: 1_000,
+                // Not before the look.
+                segment_ms: i64::MAX,
+                ..LogConfig::default()
+            },
+        );
+        let mut builder = BatchBuilder::new(Block::unpooled(1_000));
+        let now_ms = partition.clock.now_ms();
+        builder.try_append(now_ms, Some(b"k"), Some(b"v"), std::iter::empty()).unwrap();
+        partition.append(builder.seal(SealOptions::default()).unwrap(), Acks::All).unwrap();
+        let waiter = Arc::new(FetchWaiter::default());
+        partition.register(&waiter, crate::broker::Token { epoch: 0, index: 0 });
+        waiter.set_waker(std::task::Waker::noop());
+        // Nothing moves, so nobody is told.
+        let mut wakes = WakeList::new();
+        assert_eq!(partition.compaction_need(&mut wakes).unwrap(), None);
+        assert_eq!(log_starts(&partition), (0, 0));
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        assert!(waiter.take_waker().is_some());
+        waiter.set_waker(std::task::Waker::noop());
+        assert_eq!(partition.compaction_need(&mut wakes).unwrap(), None);
+        assert_eq!(log_starts(&partition), (1, 1));
+        assert_eq!(memory.cluster().unwrap().used(), 0);
+        assert!(waiter.take_waker().is_none(), "it was collected");
+        wakes.wake_all();
     }
 }

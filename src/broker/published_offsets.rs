@@ -31,7 +31,7 @@ impl PublishedOffsets {
 
     /// The log end first: whoever sees a high watermark sees at least the log end that it was published with.
     #[inline]
-    pub(super) fn store(&self, log_start: Offset, last_stable: Offset, high_watermark: Offset, log_end: Offset) {
+    pub(crate) fn store(&self, log_start: Offset, last_stable: Offset, high_watermark: Offset, log_end: Offset) {
         self.log_start.store(log_start, Ordering::Release);
         self.log_end.store(log_end, Ordering::Release);
         self.high_watermark.store(high_watermark, Ordering::Release);

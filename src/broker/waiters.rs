@@ -123,6 +123,17 @@ impl Waiters {
         self.count.store(parked.len(), Ordering::Relaxed);
     }
 
+    /// A reader of its own for one wait.
+    pub(crate) fn parked(&self) -> Parked<'_> {
+        Parked { waiters: self, waiter: Arc::new(FetchWaiter::default()) }
+    }
+
+    /// How many readers are parked.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.parked.lock().len()
+    }
+
     /// Takes every parked reader's waker; call after publishing. The common case, nobody parked, costs a fence.
     #[inline]
     pub(crate) fn drain(&self, wakes: &mut WakeList) {
@@ -141,6 +152,27 @@ impl Waiters {
                 wakes.push(waker);
             }
         }
+    }
+}
+
+/// A wait that may be given up at any time, as futures are: it is not registered any more once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Parked<'a> {
+    waiters: &'a Waiters,
+    waiter: Arc<FetchWaiter>,
+}
+
+impl Parked<'_> {
+    /// Parks, or stays parked. Check again afterwards.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waiter.set_waker(waker);
+        self.waiters.register(&self.waiter);
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.waiters.unregister(&self.waiter);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod consumer;
+mod partition_info;
 pub(crate) mod producer;
 
 use crate::client::admin::Admin;

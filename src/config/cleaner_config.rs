@@ -30,7 +30,7 @@ impl Default for CleanerConfig {
 
 impl CleanerConfig {
     /// Sets one property from its text; false for a name that is not here.
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<bool> {
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<bool> {
         match name {
             "log.cleaner.enable" => self.enable = parse_bool(name, value)?,
             "log.cleaner.backoff.ms" => self.backoff_ms = parse_i64(name, value, 0..)?,

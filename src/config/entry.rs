@@ -75,7 +75,13 @@ impl ConfigType {
             Self::Boolean => text.to_ascii_lowercase(),
             Self::Int | Self::Long => text.parse().map_or_else(|_| text.to_owned(), |number: i64| number.to_string()),
             Self::Double => text.parse().map_or_else(|_| text.to_owned(), java_double),
-            Self::List => crate::config::property::parse_list(text).join(","),
+            Self::List => {
+                // What is there twice counts once.
+                let mut words = crate::config::property::parse_list(text);
+                let mut known = std::collections::BTreeSet::new();
+                words.retain(|word| known.insert(*word));
+                words.join(",")
+            }
             Self::String => text.to_owned(),
         }
     }
@@ -188,6 +194,7 @@ mod tests {
         assert_eq!(ConfigType::Long.normalize(" +8 "), "8");
         assert_eq!(ConfigType::Boolean.normalize("TRUE"), "true");
         assert_eq!(ConfigType::List.normalize(" compact , delete"), "compact,delete");
+        assert_eq!(ConfigType::List.normalize("delete,compact,delete"), "delete,compact");
         assert_eq!(ConfigType::String.normalize(" lz4 "), "lz4");
         for (text, printed) in
             [("1", "1.0"), ("0.25", "0.25"), ("0.0001", "1.0E-4"), ("0.00015", "1.5E-4"), ("0", "0.0")]

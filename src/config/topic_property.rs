@@ -546,6 +546,7 @@ mod tests {
             refusal("cleanup.policy", "drop"),
             "Invalid value drop for configuration cleanup.policy: String must be one of: compact, delete"
         );
+        assert!(check(&[("cleanup.policy", "delete,delete")]).is_ok());
         assert_eq!(refusal("cleanup.policy", "delete,"), "Configuration 'cleanup.policy' values must not be empty.");
         assert_eq!(
             refusal("min.insync.replicas", "0"),

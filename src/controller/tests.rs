@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{AlterConfigOp, ConfigResource, LogConfig};
 use crate::types::{LeaderEpoch, TopicId};
+use crate::util::testing::cases;
 
 /// A controller with its log: runs a command, appends what it wants, replays that.
 struct Driver {
@@ -674,7 +675,7 @@ fn check_step(before: &MetadataImage, after: &MetadataImage) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     /// Also invariant 52: an id never names a second topic.
     #[test]

@@ -162,7 +162,10 @@ pub(super) fn concerns_producer(header: &BatchHeader, marker: Option<EndTxnMarke
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::LogConfig;
     use crate::error::ErrorCode;
     use crate::log::ProducerStateError;
     use crate::log::testing::{CLIENT, EPOCH, NOW_MS, batch, batch_at, log_with, orders, sequenced};
@@ -240,6 +243,34 @@ mod tests {
         };
         assert_eq!(bases(), bases());
         assert!(bases().len() > 10, "{:?}", bases());
+    }
+
+    /// Jitter was bounded by `segment.ms` where `max.compaction.lag.ms` was the time to roll after, so that there was none
+    /// left: each batch came into a segment of its own.
+    #[test]
+    fn jitter_leaves_time_where_the_compaction_lag_is_what_counts() {
+        let compacted = |config: &mut LogConfig| {
+            config.cleanup_policy.compact = true;
+            config.max_compaction_lag_ms = 1_000;
+        };
+        let jittery = |config: &mut LogConfig| config.segment_jitter_ms = 60_000;
+        let append_five = |log: &mut Log| {
+            for _ in 0..5 {
+                log.append(batch(1)).unwrap();
+            }
+        };
+        let mut log = log_with(|config| (jittery(config), compacted(config)).1);
+        append_five(&mut log);
+        assert_eq!(log.segment_bases(), [0]);
+        // Nor is there less than none where the lag is set once the segment is open.
+        let mut log = log_with(jittery);
+        let mut config = (**log.config()).clone();
+        compacted(&mut config);
+        log.update_config(Arc::new(config));
+        append_five(&mut log);
+        assert_eq!(log.segment_bases(), [0]);
+        log.append(batch_at(&[NOW_MS + 1_001])).unwrap();
+        assert_eq!(log.segment_bases(), [0, 5]);
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub(crate) struct Log<S: SegmentStore = MemoryStore> {
     pub(super) cleaned_to: Offset,
     /// Counts truncations, for a compaction to see whether its segments are still the log's.
     pub(super) truncations: u64,
-    /// Compaction has found a batch that cannot be read.
-    pub(super) unreadable: bool,
+    /// Behind the batch that compaction found not to be readable; at or below the log start if there is none.
+    pub(super) unreadable_to: Offset,
 }
 
 impl Log {
@@ -81,7 +81,7 @@ impl<S: SegmentStore> Log<S> {
             producers: ProducerStateManager::default(),
             cleaned_to: 0,
             truncations: 0,
-            unreadable: false,
+            unreadable_to: 0,
         };
         log.open_segment(0, now_ms)?;
         Ok(log)
@@ -218,9 +218,9 @@ impl<S: SegmentStore> Log<S> {
     }
 
     /// A share of `segment.jitter.ms` that differs from partition to partition and from segment to segment. Kafka draws
-    /// it at random; here it follows from the names, so that a run can be repeated.
+    /// it at random; here it follows from the names, so that a run can be repeated. Less than what it is taken off.
     fn roll_jitter_ms(&self, base_offset: Offset) -> i64 {
-        let bound = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let bound = self.config.segment_jitter_ms.min(self.config.roll_ms());
         if bound <= 0 {
             return 0;
         }

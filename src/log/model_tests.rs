@@ -16,6 +16,7 @@ use crate::log::testing::{CLIENT, EPOCH, NOW_MS, WIRE, batch_with, log_with};
 use crate::log::{AppendOrigin, CompactionLimits, Log, LogError, TimestampAndOffset};
 use crate::record::{ControlRecord, EndTxnMarker, RecordBatch, SealOptions};
 use crate::types::{Offset, ProducerEpoch, ProducerId};
+use crate::util::testing::cases;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -532,7 +533,7 @@ fn between(share: f64, range: Range<Offset>) -> Offset {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn invariants_1_2_3_12_13_16_38_39_hold_under_random_operations(

@@ -126,8 +126,10 @@ impl<D> Segment<D> {
             NO_TIMESTAMP => params.now_ms.saturating_sub(self.created_ms),
             first => params.batch_max_timestamp.saturating_sub(first),
         };
+        // The jitter was drawn when the segment was opened, and may be more than the time that is configured by now.
+        let roll_ms = (params.segment_ms - self.roll_jitter_ms).max(0);
         self.size_in_bytes as usize + params.batch_size > params.segment_bytes as usize
-            || !self.is_empty() && waited_ms > params.segment_ms - self.roll_jitter_ms
+            || !self.is_empty() && waited_ms > roll_ms
             || self.indexes.offsets.is_full(params.segment_index_bytes)
             || self.indexes.times.is_full(params.segment_index_bytes)
             || params.batch_last_offset - self.base_offset > i64::from(i32::MAX)

@@ -71,7 +71,7 @@ impl<S: SegmentStore> Log<S> {
     /// A compaction that is under way speaks of another log now.
     fn note_truncation(&mut self) {
         self.truncations += 1;
-        self.unreadable = false;
+        self.unreadable_to = 0;
     }
 
     fn rebuild_producer_state(&mut self) -> Result<(), LogError> {

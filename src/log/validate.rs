@@ -5,7 +5,7 @@ use std::fmt;
 use crate::config::LogConfig;
 use crate::error::ErrorCode;
 use crate::log::AppendOrigin;
-use crate::record::{RecordBatch, RecordError};
+use crate::record::{BatchHeader, RecordBatch, RecordError};
 use crate::types::{NO_TIMESTAMP, ProducerId, TimestampType};
 
 /// The rule that a batch breaks.
@@ -17,7 +17,7 @@ pub(crate) enum Rejection {
     RecordListTooLarge { size: usize, limit: u32 },
     /// A record's timestamp is too far from now: `message.timestamp.before.max.ms`, `message.timestamp.after.max.ms`.
     TimestampOutOfRange { index: usize, timestamp: i64, earliest: i64, latest: i64 },
-    /// Only a leader may set the timestamp type LogAppendTime.
+    /// Marked with LogAppendTime, where the leader stamps.
     TimestampType,
     /// A record without a key, where `cleanup.policy` has `compact`.
     NullKey { index: usize },
@@ -72,10 +72,13 @@ pub(super) fn validate(
 ) -> Result<(), Rejection> {
     check_size(batch, config)?;
     let trusted = origin != AppendOrigin::Client { trusted: false };
+    let by_create_time = config.timestamp_type == TimestampType::CreateTime;
     if !trusted {
         check_header(batch)?;
+        if !by_create_time && batch.header().timestamp_type() == TimestampType::LogAppendTime {
+            return Err(Rejection::TimestampType);
+        }
     }
-    let by_create_time = config.timestamp_type == TimestampType::CreateTime;
     let bounds = TimestampBounds {
         earliest: if by_create_time { now_ms.saturating_sub(config.timestamp_before_max_ms) } else { i64::MIN },
         latest: if by_create_time { now_ms.saturating_add(config.timestamp_after_max_ms) } else { i64::MAX },
@@ -92,6 +95,11 @@ pub(super) fn validate(
     }
     if !by_create_time {
         batch.set_log_append_time(now_ms);
+    } else if batch.header().timestamp_type() == TimestampType::LogAppendTime {
+        // Kafka takes a producer's mark away, too, and so the records' own timestamps count.
+        let mut header = *batch.header();
+        header.set_attributes(header.attributes() & !BatchHeader::LOG_APPEND_TIME);
+        *batch = RecordBatch::from_parts(header, batch.body().clone());
     }
     if let Some(codec) = config.compression {
         // Control batches stay as they are: every broker reads them.
@@ -134,33 +142,33 @@ fn check_header(batch: &RecordBatch) -> Result<(), Rejection> {
         "clients may not write control records"
     } else if header.producer_id() != ProducerId::NONE && header.base_sequence() < 0 {
         "producer id without a sequence"
-    } else if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Err(Rejection::TimestampType);
     } else {
         return Ok(());
     };
     Err(Rejection::Header(fault))
 }
 
-/// Reads every record. Returns the largest timestamp.
+/// Reads every record. Returns the largest timestamp. Of two kinds of fault it is the timestamp that is told, as in Kafka.
 fn check_records(batch: &RecordBatch, keyed: bool, bounds: &TimestampBounds) -> Result<i64, Rejection> {
-    let mut max_timestamp = NO_TIMESTAMP;
+    let (mut max_timestamp, mut null_key) = (NO_TIMESTAMP, None);
     let mut records = batch.records().map_err(Rejection::Record)?;
     let mut index = 0;
     while let Some(record) = records.next_record() {
         let record = record.map_err(Rejection::Record)?;
-        if keyed && record.key().is_none() {
-            return Err(Rejection::NullKey { index });
-        }
         let timestamp = record.timestamp();
-        if timestamp != NO_TIMESTAMP && !(bounds.earliest..=bounds.latest).contains(&timestamp) {
+        if keyed && record.key().is_none() {
+            null_key.get_or_insert(index);
+        } else if timestamp != NO_TIMESTAMP && !(bounds.earliest..=bounds.latest).contains(&timestamp) {
             let TimestampBounds { earliest, latest } = *bounds;
             return Err(Rejection::TimestampOutOfRange { index, timestamp, earliest, latest });
         }
         max_timestamp = max_timestamp.max(timestamp);
         index += 1;
     }
-    Ok(max_timestamp)
+    match null_key {
+        Some(index) => Err(Rejection::NullKey { index }),
+        None => Ok(max_timestamp),
+    }
 }
 
 #[cfg(test)]
@@ -170,7 +178,7 @@ mod tests {
     use super::*;
     use crate::config::CleanupPolicy;
     use crate::log::testing::{CLIENT, NOW_MS, WIRE, batch, batch_at, raw_batch, sequenced};
-    use crate::record::{BatchHeader, ControlRecord, EndTxnMarker, SealOptions};
+    use crate::record::{ControlRecord, EndTxnMarker, SealOptions};
     #[cfg(feature = "lz4")]
     use crate::types::CompressionType;
     use crate::types::ProducerEpoch;
@@ -247,8 +255,23 @@ mod tests {
         assert_eq!(batch.header().timestamp_type(), TimestampType::LogAppendTime);
         let mut records = batch.records().unwrap();
         assert_eq!(records.next_record().unwrap().unwrap().timestamp(), NOW_MS);
+    }
+
+    #[test]
+    fn a_producers_mark_of_log_append_time_is_refused_where_the_leader_stamps() {
+        let config = config(|config| config.timestamp_type = TimestampType::LogAppendTime);
         let forged = forged(&batch_at(&[5]), |header| header.set_attributes(8));
         assert_eq!(refused(forged, &config, WIRE), Rejection::TimestampType);
+    }
+
+    #[test]
+    fn elsewhere_a_producers_mark_of_log_append_time_is_taken_away() {
+        let mut batch = forged(&batch_at(&[5, 7]), |header| header.set_attributes(8));
+        validate(&mut batch, &LogConfig::default(), WIRE, NOW_MS).unwrap();
+        assert_eq!(batch.header().timestamp_type(), TimestampType::CreateTime);
+        assert_eq!(batch.header_with_crc().crc(), batch_at(&[5, 7]).header_with_crc().crc());
+        let mut records = batch.records().unwrap();
+        assert_eq!(records.next_record().unwrap().unwrap().timestamp(), 5);
     }
 
     #[test]

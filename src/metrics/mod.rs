@@ -36,7 +36,7 @@ mod total_rate;
 pub use name::MetricName;
 pub(crate) use name::{Tags, tags};
 pub(crate) use registry::{MetricConfig, Registry};
-pub(crate) use sampled::Tally;
+pub(crate) use sampled::Values;
 pub(crate) use scope::{Counter, Scope, Value};
 pub(crate) use sensor::Sensor;
 pub use snapshot::{Metric, MetricKind, Metrics};

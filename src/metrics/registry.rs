@@ -1,12 +1,12 @@
 //! [`Registry`]: everything that is registered in one cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::metrics::name::{Tags, tags};
+use crate::metrics::name::tags;
 pub(crate) use crate::metrics::sampled::MetricConfig;
 use crate::metrics::scope::{Entries, Scope, ScopeKey};
 use crate::metrics::snapshot::{Metric, Metrics};
@@ -15,7 +15,62 @@ use crate::metrics::snapshot::{Metric, Metrics};
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     scopes: Mutex<BTreeMap<ScopeKey, Arc<Entries>>>,
+    /// Taken alone, never with `scopes`.
+    instances: Mutex<Instances>,
     next_id: AtomicU64,
+}
+
+/// Tells clients of one group apart that have the same id. Bounded by the clients alive.
+#[derive(Debug, Default)]
+struct Instances {
+    /// The number of each client.
+    clients: HashMap<u64, (ClientName, u64)>,
+    used: HashMap<ClientName, Numbers>,
+}
+
+/// A group (`producer-metrics`) and a client id.
+type ClientName = (&'static str, Arc<str>);
+
+/// Numbers in use, from 1 on, as ranges that do not touch: from the first to the one behind the last.
+#[derive(Debug, Default)]
+struct Numbers(BTreeMap<u64, u64>);
+
+impl Instances {
+    /// The smallest number that no client of this name has.
+    fn take(&mut self, client: u64, name: ClientName) -> u64 {
+        let number = self.used.entry(name.clone()).or_default().take();
+        self.clients.insert(client, (name, number));
+        number
+    }
+
+    fn release(&mut self, client: u64) {
+        let Some((name, number)) = self.clients.remove(&client) else { return };
+        if let Some(used) = self.used.get_mut(&name) {
+            used.release(number);
+            if used.0.is_empty() {
+                self.used.remove(&name);
+            }
+        }
+    }
+}
+
+impl Numbers {
+    fn take(&mut self) -> u64 {
+        let number = self.0.get(&1).copied().unwrap_or(1);
+        let end = self.0.remove(&(number + 1)).unwrap_or(number + 1);
+        self.0.insert(1, end);
+        number
+    }
+
+    fn release(&mut self, number: u64) {
+        let Some((&start, &end)) = self.0.range(..=number).next_back() else { return };
+        self.0.remove(&start);
+        for (start, end) in [(start, number), (number + 1, end)] {
+            if start < end {
+                self.0.insert(start, end);
+            }
+        }
+    }
 }
 
 impl Registry {
@@ -30,16 +85,11 @@ impl Registry {
     /// on top, counting from 2. (Java's clients have a registry each, and the second one's MBean is refused.)
     pub(crate) fn client(self: &Arc<Self>, group: &'static str, client_id: &str, config: MetricConfig) -> Scope {
         let key = (self.next_id(), 0);
-        let numbered = |instance: u64| {
-            let instance = (instance > 1).then(|| ("instance", Arc::from(instance.to_string())));
-            tags([("client-id", Arc::from(client_id))].into_iter().chain(instance))
-        };
-        let mut scopes = self.scopes.lock();
-        let taken = |tags: &Tags| scopes.iter().any(|((_, part), entries)| *part == 0 && entries.is(group, tags));
-        let free = (1..).map(numbered).find(|tags| !taken(tags)).expect("fewer clients live than there are numbers");
-        let entries = Arc::new(Entries::new(group, free));
-        scopes.insert(key, Arc::clone(&entries));
-        drop(scopes);
+        let client_id = Arc::<str>::from(client_id);
+        let number = self.instances.lock().take(key.0, (group, Arc::clone(&client_id)));
+        let instance = (number > 1).then(|| ("instance", Arc::from(number.to_string())));
+        let entries = Arc::new(Entries::new(group, tags([("client-id", client_id)].into_iter().chain(instance))));
+        self.insert(key, Arc::clone(&entries));
         Scope::new(Arc::clone(self), key, config, entries)
     }
 
@@ -69,6 +119,10 @@ impl Registry {
         // Dropped without the lock: a gauge's closure may own anything.
         let removed = self.scopes.lock().remove(&key);
         drop(removed);
+        // The number is free again when nothing is registered under it any more.
+        if key.1 == 0 {
+            self.instances.lock().release(key.0);
+        }
     }
 }
 
@@ -149,6 +203,34 @@ mod tests {
         drop((first, second));
         let _again = client("g", "a");
         assert_eq!(names(), [numbered[0], numbered[2], numbered[3]]);
+    }
+
+    /// Numbering costs nothing that grows with the clients: otherwise this takes minutes.
+    #[test]
+    fn thousands_of_clients_share_an_id() {
+        const CLIENTS: u64 = 5000;
+        let registry = Registry::new();
+        let client = || registry.client("g", "a", MetricConfig::default());
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| client()).collect();
+        let number = |client: &Scope| {
+            client.counter("c", "");
+            let metrics = client.metrics(0);
+            let name = metrics.iter().next().unwrap().name().to_string();
+            name.split_once("instance=").map_or(1, |(_, number)| number.trim_end_matches('}').parse().unwrap())
+        };
+        assert_eq!(number(&clients[CLIENTS as usize - 1]), CLIENTS);
+        // Holes are filled from the front, wherever they are.
+        let removed = [clients.remove(7), clients.remove(0), clients.remove(3000), clients.remove(8)];
+        let mut free: Vec<_> = removed.iter().map(number).collect();
+        drop(removed);
+        free.sort_unstable();
+        clients.extend((0..5).map(|_| client()));
+        free.push(CLIENTS + 1);
+        assert_eq!(clients[CLIENTS as usize - 4..].iter().map(number).collect::<Vec<u64>>(), free);
+        assert_eq!(registry.instances.lock().used.values().map(|used| used.0.len()).sum::<usize>(), 1);
+        drop(clients);
+        let instances = registry.instances.lock();
+        assert!(instances.clients.is_empty() && instances.used.is_empty());
     }
 
     #[test]

@@ -15,37 +15,28 @@ impl Default for MetricConfig {
     }
 }
 
-/// Values that were put by, to go into a window together.
+/// Values that were gathered elsewhere, at least one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tally {
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
+pub(crate) struct Values {
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
-impl Default for Tally {
+impl Default for Values {
     fn default() -> Self {
         Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
     }
 }
 
-impl Tally {
+impl Values {
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {
         self.count += 1;
         self.sum += value;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-    }
-
-    #[inline]
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(crate) fn sum(&self) -> f64 {
-        self.sum
     }
 }
 
@@ -85,21 +76,18 @@ impl Sampled {
     }
 
     pub(super) fn record(&mut self, value: f64, now_ms: i64) {
-        self.record_tally(Tally { count: 1, sum: value, min: value, max: value }, now_ms);
+        self.record_all(Values { count: 1, sum: value, min: value, max: value }, now_ms);
     }
 
-    pub(super) fn record_tally(&mut self, tally: Tally, now_ms: i64) {
-        if tally.count == 0 {
-            return;
-        }
-        self.total += tally.sum;
-        self.count += tally.count;
+    pub(super) fn record_all(&mut self, values: Values, now_ms: i64) {
+        self.total += values.sum;
+        self.count += values.count;
         let sample = self.current_at(now_ms);
         sample.last_ms = now_ms;
-        sample.count += tally.count;
-        sample.sum += tally.sum;
-        sample.min = sample.min.min(tally.min);
-        sample.max = sample.max.max(tally.max);
+        sample.count += values.count;
+        sample.sum += values.sum;
+        sample.min = sample.min.min(values.min);
+        sample.max = sample.max.max(values.max);
     }
 
     /// The sample that takes a value of this time.

@@ -1,8 +1,8 @@
 //! [`Scope`]: the metrics of one client, or of a part of one.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -32,6 +32,7 @@ pub(super) struct Entries {
     tags: Tags,
     list: Mutex<Vec<Arc<Entry>>>,
     collectors: Mutex<Vec<Arc<Collector>>>,
+    before_read: OnceLock<BeforeRead>,
 }
 
 type Collector = dyn Fn(i64, &mut Collected<'_>) + Send + Sync;
@@ -41,6 +42,9 @@ impl fmt::Debug for Entries {
         f.debug_struct("Entries").field("group", &self.group).field("tags", &self.tags).finish_non_exhaustive()
     }
 }
+
+/// Called with the time before anything is read.
+struct BeforeRead(Box<dyn Fn(i64) + Send + Sync>);
 
 #[derive(Debug)]
 struct Entry {
@@ -144,6 +148,13 @@ impl Scope {
         self.entries.collectors.lock().push(Arc::new(collect));
     }
 
+    /// Has this called before this scope and its children are read, for clients that gather values elsewhere; once a
+    /// scope. Like a gauge's, the closure must not own the scope.
+    pub(crate) fn before_read(&self, gather: impl Fn(i64) + Send + Sync + 'static) {
+        let was_free = self.entries.before_read.set(BeforeRead(Box::new(gather))).is_ok();
+        debug_assert!(was_free, "one call a scope");
+    }
+
     pub(super) fn add(&self, name: &'static str, description: &'static str, source: Source) {
         let mut list = self.entries.list.lock();
         debug_assert!(list.iter().all(|entry| entry.name != name), "{name} is registered twice");
@@ -164,14 +175,13 @@ impl Drop for Scope {
 
 impl Entries {
     pub(super) fn new(group: &'static str, tags: Tags) -> Self {
-        Self { group, tags, list: Mutex::default(), collectors: Mutex::default() }
-    }
-
-    pub(super) fn is(&self, group: &str, tags: &Tags) -> bool {
-        self.group == group && self.tags == *tags
+        Self { group, tags, list: Mutex::default(), collectors: Mutex::default(), before_read: OnceLock::new() }
     }
 
     pub(super) fn measure(&self, now_ms: i64, into: &mut Vec<Metric>) {
+        if let Some(BeforeRead(gather)) = self.before_read.get() {
+            gather(now_ms);
+        }
         // A gauge may take locks of its client's, which may register something under them.
         let list = self.list.lock().clone();
         into.extend(list.iter().map(|entry| {

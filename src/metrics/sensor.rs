@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::metrics::sampled::{MetricConfig, Sampled, Tally};
+use crate::metrics::sampled::{MetricConfig, Sampled, Values};
 use crate::metrics::scope::{Scope, Source};
 use crate::metrics::snapshot::MetricKind;
 
@@ -30,9 +30,11 @@ impl Sensor {
         self.0.lock().record(value, now_ms);
     }
 
-    /// Records values that were put by, as of now.
-    pub(crate) fn record_tally(&self, tally: Tally, now_ms: i64) {
-        self.0.lock().record_tally(tally, now_ms);
+    /// Records values that were gathered until this time; nothing if there are none.
+    pub(crate) fn record_all(&self, values: Values, now_ms: i64) {
+        if values.count > 0 {
+            self.0.lock().record_all(values, now_ms);
+        }
     }
 
     pub(super) fn measure(&self, stat: Stat, now_ms: i64) -> f64 {

@@ -337,8 +337,8 @@ impl Partition {
     }
 
     /// See [`Log::give_up_compaction`].
-    pub(crate) fn give_up_compaction(&mut self) {
-        self.log.give_up_compaction();
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction) {
+        self.log.give_up_compaction(compaction);
     }
 
     /// When the oldest segment was last appended to, in ms; `None` if it may not go. See

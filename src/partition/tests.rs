@@ -17,6 +17,7 @@ use crate::record::{ControlRecord, EndTxnMarker, RecordBatch};
 use crate::types::{
     Acks, BrokerId, IsolationLevel, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampType, TopicId,
 };
+use crate::util::testing::cases;
 
 const LAG_MS: i64 = 30_000;
 const THREE: [i32; 3] = [1, 2, 3];
@@ -382,7 +383,7 @@ fn a_follower_copies_truncates_and_takes_over() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     /// Log start <= last stable <= high watermark <= log end, all growing, and the high watermark never beyond what every
     /// replica in sync is known to have.

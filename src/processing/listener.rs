@@ -23,7 +23,11 @@ impl RebalanceListener for Revoker {
     }
 
     fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, partitions: &[TopicPartition]) {
-        let windows = self.shared.change(|schedule| schedule.revoke(partitions));
+        let positions = context.consumed();
+        let windows = self.shared.change(|schedule| {
+            schedule.advance(positions);
+            schedule.revoke(partitions)
+        });
         let (shared, timeout) = (Arc::clone(&self.shared), self.timeout);
         if !windows.is_empty() {
             context.commit_when(async move {

@@ -19,8 +19,8 @@
 //! 1. Of a lane (a partition's records, or those of one key in a partition) at most one record is at a handler, and the
 //!    records get there in the order of their offsets.
 //! 2. What is committed of a partition is never past a record that was taken and is not complete.
-//! 3. At most `max.in.flight` records are taken and not part of their partition's completed prefix; at most
-//!    `max.concurrency` are at handlers.
+//! 3. At most `max_in_flight` records are taken and not part of their partition's completed prefix; at most
+//!    `max_concurrency` are at handlers.
 //! 4. A record that was processed while its partition was revoked does not count: completions name their window, and a
 //!    window ends with the assignment.
 //! 5. All tasks belong to the future of [`ParallelConsumer::run`]: when that ends or is dropped, they are cancelled.

@@ -56,7 +56,7 @@ use crate::types::TopicPartition;
 ///         }
 ///     })
 ///     .await?;
-/// assert_eq!(summary.processed, 1);
+/// assert_eq!(summary.processed(), 1);
 /// # Ok(()) }
 /// ```
 pub struct ParallelConsumer {
@@ -189,8 +189,11 @@ impl ParallelConsumer {
             };
             match event {
                 Event::Polled(Ok(records)) => {
+                    let positions: Offsets =
+                        records.next_offsets().map(|(partition, next)| (partition.clone(), next)).collect();
                     let mut schedule = shared.lock();
                     records.into_iter().for_each(|record| schedule.take(record));
+                    schedule.pass(positions);
                 }
                 Event::Polled(Err(error)) if is_passing(error.code()) => {}
                 Event::Polled(Err(error)) => {
@@ -213,6 +216,7 @@ impl ParallelConsumer {
             }
         }
         workers.shutdown().await;
+        reading.advance();
         let summary = shared.change(|schedule| schedule.cancel());
         let ended = reading.end(config.shutdown_timeout, can_poll).await;
         outcome.and(ended.map_err(Into::into)).map(|()| summary)
@@ -260,9 +264,15 @@ impl Reading {
         held.expect("all of these partitions are assigned");
     }
 
+    /// Tells the schedule where the consumer is.
+    fn advance(&self) {
+        self.shared.lock().advance(self.consumer.consumed());
+    }
+
     /// Commits what is complete, unless a commit is under way.
     fn commit(&mut self) {
         if self.commit.is_none() {
+            self.advance();
             let offsets = self.shared.lock().uncommitted();
             if !offsets.is_empty() {
                 self.commit = Some((offsets.clone(), self.consumer.commit_offsets_async(offsets)));
@@ -316,15 +326,28 @@ fn is_passing(code: ErrorCode) -> bool {
 
 /// What a [`ParallelConsumer`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ProcessingSummary {
-    /// Records that the handler succeeded on.
-    pub processed: u64,
-    /// Records that it failed on, and that were passed over.
-    pub skipped: u64,
-    /// Records that had been taken when it ended and were not complete: they are read again by their partitions' next
-    /// owners.
-    pub unfinished: u64,
+    pub(super) processed: u64,
+    pub(super) skipped: u64,
+    pub(super) unfinished: u64,
+}
+
+impl ProcessingSummary {
+    /// How many records the handler succeeded on.
+    pub fn processed(&self) -> u64 {
+        self.processed
+    }
+
+    /// How many records it failed on that were passed over.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// How many records had been taken when it ended and were not complete: they are read again by their partitions'
+    /// next owners.
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished
+    }
 }
 
 /// Ends a [`ParallelConsumer`]: see [`ParallelConsumer::shutdown_handle`].

@@ -108,30 +108,18 @@ impl Schedule {
 
 // Records, from poll to complete.
 impl Schedule {
-    /// Takes a record that a poll returned, in order of offset within a partition.
+    /// Takes a record that a poll returned.
     pub(super) fn take(&mut self, record: OwnedConsumerRecord) {
         if self.phase == Phase::Stopped {
             return;
         }
-        let id = match self.assigned.get(record.topic_partition()) {
-            Some(id) => *id,
-            None => {
-                let id = self.next_id();
-                self.assigned.insert(record.topic_partition().clone(), id);
-                self.windows.insert(id, Window::new(record.topic_partition().clone()));
-                id
-            }
-        };
+        let id = self.window_of(record.topic_partition());
         let share = self.share();
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.take(record.offset(), record.leader_epoch());
         self.in_flight += 1;
-        if !window.is_paused && window.len() >= share {
-            (window.is_paused, self.holds_changed) = (true, true);
-        }
-        if !self.is_full && self.in_flight + self.max_poll_records > self.max_in_flight {
-            (self.is_full, self.holds_changed) = (true, true);
-        }
+        self.holds_changed |= window.pause_from(share);
+        self.look_for_room();
         let lane = match self.order {
             ProcessingOrder::Partition => Some((id, Bytes::new())),
             ProcessingOrder::Key => record.key_bytes().map(|key| (id, key.clone())),
@@ -145,6 +133,55 @@ impl Schedule {
             self.lanes.insert(job.lane.clone(), VecDeque::new());
         }
         self.ready.push_back(job);
+    }
+
+    /// Notes the positions behind what a poll returned, once its records are taken: partitions of which interceptors
+    /// dropped all records have windows, too.
+    pub(super) fn pass(&mut self, positions: Offsets) {
+        if self.phase != Phase::Stopped {
+            for (topic_partition, _) in &positions {
+                self.window_of(topic_partition);
+            }
+            self.advance(positions);
+        }
+    }
+
+    /// Notes positions of the consumer, between polls: it may have passed offsets without records.
+    pub(super) fn advance(&mut self, positions: Offsets) {
+        // Records may have been refused.
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        for (topic_partition, position) in positions {
+            let window = self.assigned.get(&topic_partition).and_then(|id| self.windows.get_mut(id));
+            if let Some(window) = window {
+                window.advance(position);
+            }
+        }
+    }
+
+    /// The window of a partition, which is a new one if nothing was taken of it since it was assigned.
+    fn window_of(&mut self, topic_partition: &TopicPartition) -> WindowId {
+        if let Some(id) = self.assigned.get(topic_partition) {
+            return *id;
+        }
+        let id = self.next_id();
+        self.assigned.insert(topic_partition.clone(), id);
+        self.windows.insert(id, Window::new(topic_partition.clone()));
+        // The others' shares are smaller now.
+        let share = self.share();
+        for window in self.windows.values_mut() {
+            self.holds_changed |= window.pause_from(share);
+        }
+        id
+    }
+
+    /// Notes whether there is room for another poll. One that there is room for is made, however full it is, so that
+    /// partitions go on beside one that stands still with much in its window.
+    fn look_for_room(&mut self) {
+        let is_full = self.in_flight + self.max_poll_records > self.max_in_flight;
+        self.holds_changed |= is_full != self.is_full;
+        self.is_full = is_full;
     }
 
     /// A record for a new worker, if there may be another one.
@@ -186,10 +223,8 @@ impl Schedule {
             if window.is_paused && window.len() <= share / 2 {
                 (window.is_paused, self.holds_changed) = (false, true);
             }
-            if self.is_full && self.in_flight <= self.max_in_flight / 2 {
-                (self.is_full, self.holds_changed) = (false, true);
-            }
         }
+        self.look_for_room();
         if let Some(behind) = self.lanes.get_mut(&done.lane) {
             match behind.pop_front() {
                 Some(next) => self.ready.push_back(next),
@@ -204,12 +239,14 @@ impl Schedule {
         next
     }
 
-    /// A worker's record failed: nothing more is started.
-    pub(super) fn fail(&mut self, worker: WorkerId) {
-        if let Some(window) = self.workers.remove(&worker).and_then(|it| self.windows.get_mut(&it.window)) {
-            window.running -= 1;
-            self.stop();
-        }
+    /// A worker's record failed: nothing more is started. Returns false, and does nothing, if it was cancelled: its
+    /// window is gone, and the record is another's to fail on.
+    pub(super) fn fail(&mut self, worker: WorkerId) -> bool {
+        let window = self.workers.remove(&worker).and_then(|it| self.windows.get_mut(&it.window));
+        let Some(window) = window else { return false };
+        window.running -= 1;
+        self.stop();
+        true
     }
 
     /// How many records a partition may hold before it is paused. All together hold at most half of what there is room
@@ -288,9 +325,7 @@ impl Schedule {
         self.lanes.retain(|lane, _| lane.as_ref().is_none_or(|(window, _)| !windows.contains(window)));
         let ended: Vec<_> = windows.iter().filter_map(|id| self.windows.remove(id)).collect();
         self.in_flight -= ended.iter().map(Window::len).sum::<usize>();
-        if self.is_full && self.in_flight <= self.max_in_flight / 2 {
-            self.is_full = false;
-        }
+        self.look_for_room();
         self.holds_changed = true;
         self.revoking -= ended.len();
         (ended.iter().filter_map(Window::uncommitted).collect(), late)

@@ -1,14 +1,16 @@
 //! The schedule against a plain model of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::schedule::{Holds, Job, Schedule, WorkerId};
+use super::schedule::{Holds, Job, Schedule, Shared, WorkerId};
+use super::worker::work;
 use super::{ProcessingConfig, ProcessingOrder};
 use crate::client::consumer::OwnedConsumerRecord;
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
 
 const PARTITIONS: i32 = 3;
 
@@ -228,15 +230,77 @@ fn a_partition_that_stands_still_is_paused_and_no_other() {
     take(&mut schedule, 0, 1..5);
     let (_, stuck) = schedule.start().unwrap();
     assert_eq!((stuck.record.partition(), stuck.record.offset()), (0, 0));
-    let (worker, mut job) = schedule.start().unwrap();
-    while let Some(next) = schedule.complete(worker, &job, false) {
-        job = next;
-    }
+    let (worker, job) = schedule.start().unwrap();
+    complete_all(&mut schedule, worker, job);
     assert_eq!(schedule.holds(), Some(Holds::Only(BTreeSet::from([partition(0)]))));
     assert_eq!(schedule.holds(), None);
     let committed: Vec<_> =
         schedule.uncommitted().into_iter().map(|(partition, it)| (partition, it.offset())).collect();
     assert_eq!(committed, [(partition(1), 1)]);
+}
+
+/// Completes what is at a handler and what comes after it.
+fn complete_all(schedule: &mut Schedule, worker: WorkerId, mut job: Job) {
+    while let Some(next) = schedule.complete(worker, &job, false) {
+        job = next;
+    }
+}
+
+/// The first partition gets ahead of the others while its share is everything.
+#[test]
+fn one_record_that_stands_still_leaves_the_other_partitions_room() {
+    let config = ProcessingConfig::default();
+    let (share, poll) = (5000, config.max_poll_records() as Offset);
+    let mut schedule = Schedule::new(&config);
+    take(&mut schedule, 0, 0..share - 1);
+    take(&mut schedule, 0, share - 1..share - 1 + poll);
+    let (_, stuck) = schedule.start().unwrap();
+    assert_eq!((stuck.record.partition(), stuck.record.offset()), (0, 0));
+    for round in 0..3 {
+        take(&mut schedule, 1, round * poll..(round + 1) * poll);
+        assert_eq!(schedule.holds(), Some(Holds::All));
+        let (worker, job) = schedule.start().unwrap();
+        complete_all(&mut schedule, worker, job);
+        assert_eq!(schedule.holds(), Some(Holds::Only(BTreeSet::from([partition(0)]))));
+    }
+}
+
+#[test]
+fn shares_get_smaller_when_partitions_come() {
+    let config = ProcessingConfig::default().max_in_flight(16);
+    let mut schedule = Schedule::new(&config);
+    take(&mut schedule, 0, 0..4);
+    assert_eq!(schedule.holds(), None);
+    take(&mut schedule, 1, 0..1);
+    assert_eq!(schedule.holds(), Some(Holds::Only(BTreeSet::from([partition(0)]))));
+}
+
+#[test]
+fn a_failure_after_the_window_ended_is_none() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default());
+    take(&mut schedule, 0, 0..1);
+    let (worker, _) = schedule.start().unwrap();
+    let windows = schedule.revoke(&[partition(0)]);
+    schedule.end(&windows);
+    assert!(!schedule.fail(worker));
+    assert!(!schedule.is_draining());
+}
+
+/// A handler fails in the same step in which its partition goes: nobody may hear of it.
+#[tokio::test]
+async fn a_worker_whose_window_ended_returns_no_failure() {
+    let config = Arc::new(ProcessingConfig::default());
+    let shared = Arc::new(Shared::new(&config));
+    take(&mut shared.lock(), 0, 0..1);
+    let (worker, job) = shared.lock().start().unwrap();
+    let ending = Arc::clone(&shared);
+    let handler = Arc::new(move |_| {
+        let windows = ending.lock().revoke(&[partition(0)]);
+        assert!(ending.end(&windows).is_empty());
+        std::future::ready(Err::<(), _>("late"))
+    });
+    assert!(work(Arc::clone(&shared), config, handler, worker, job).await.is_none());
+    assert!(!shared.lock().is_draining());
 }
 
 #[test]
@@ -246,11 +310,33 @@ fn stopping_gives_back_what_has_not_been_started() {
     take(&mut schedule, 1, 0..3);
     let (first, _) = schedule.start().unwrap();
     let (second, job) = schedule.start().unwrap();
-    schedule.fail(first);
+    assert!(schedule.fail(first));
     assert!(schedule.start().is_none() && schedule.is_draining() && !schedule.is_drained());
     assert!(schedule.complete(second, &job, true).is_none());
     assert!(schedule.is_drained());
     assert_eq!(schedule.holds(), Some(Holds::All));
     let summary = schedule.summary();
     assert_eq!((summary.processed, summary.skipped, summary.unfinished), (0, 1, 5));
+}
+
+#[test]
+fn positions_without_records_are_committed_unless_records_were_refused() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default());
+    let at = |index, offset| (partition(index), OffsetAndMetadata::new(offset));
+    take(&mut schedule, 0, 0..1);
+    schedule.pass(vec![at(0, 1), at(1, 4)]);
+    assert_eq!(schedule.uncommitted(), [at(1, 4)]);
+    let (worker, job) = schedule.start().unwrap();
+    complete_all(&mut schedule, worker, job);
+    // A marker behind the record; nothing is known of the third.
+    schedule.advance(vec![at(0, 2), at(2, 7)]);
+    let mut offsets = schedule.uncommitted();
+    offsets.sort_by_key(|(partition, _)| partition.partition());
+    assert_eq!(offsets, [at(0, 2), at(1, 4)]);
+    schedule.stop();
+    take(&mut schedule, 0, 2..3);
+    schedule.pass(vec![at(0, 3)]);
+    schedule.advance(vec![at(0, 3)]);
+    schedule.committed(&offsets);
+    assert_eq!(schedule.uncommitted(), []);
 }

@@ -8,10 +8,13 @@ use crate::types::{LeaderEpoch, Offset, OffsetAndMetadata, TopicPartition};
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) topic_partition: TopicPartition,
-    /// From the first record that is not complete on, in order of offset.
+    /// From the first record that is not complete on, in order of offset. Interceptors may have added the same twice.
     entries: VecDeque<Entry>,
     /// What to commit: behind the completed prefix. `None` until the first record is complete.
     prefix: Option<(Offset, LeaderEpoch)>,
+    /// What to commit once nothing is left: the consumer's position. It is past the last record where offsets without
+    /// records follow.
+    position: Option<OffsetAndMetadata>,
     /// The last offset whose commit was accepted.
     committed: Option<Offset>,
     /// How many of its records are at handlers.
@@ -35,6 +38,7 @@ impl Window {
             topic_partition,
             entries: VecDeque::new(),
             prefix: None,
+            position: None,
             committed: None,
             running: 0,
             is_revoked: false,
@@ -52,14 +56,34 @@ impl Window {
     }
 
     pub(super) fn take(&mut self, offset: Offset, leader_epoch: LeaderEpoch) {
-        debug_assert!(self.entries.back().is_none_or(|last| last.offset < offset), "records are taken in order");
-        self.entries.push_back(Entry { offset, leader_epoch, is_complete: false });
+        let entry = Entry { offset, leader_epoch, is_complete: false };
+        match self.entries.back() {
+            // Interceptors may return records in another order, and more than once.
+            Some(last) if last.offset >= offset => {
+                let index = self.entries.partition_point(|before| before.offset <= offset);
+                self.entries.insert(index, entry);
+            }
+            _ => self.entries.push_back(entry),
+        }
+    }
+
+    /// Notes the position of a consumer all of whose records were taken.
+    pub(super) fn advance(&mut self, position: OffsetAndMetadata) {
+        self.position = Some(position);
+    }
+
+    /// Pauses the partition if it holds this much; returns whether it was not paused before.
+    pub(super) fn pause_from(&mut self, share: usize) -> bool {
+        let is_paused = self.is_paused || self.len() >= share;
+        std::mem::replace(&mut self.is_paused, is_paused) != is_paused
     }
 
     /// Notes that a record is complete; returns by how many the window shrank.
     pub(super) fn complete(&mut self, offset: Offset) -> usize {
-        let Ok(index) = self.entries.binary_search_by_key(&offset, |entry| entry.offset) else { return 0 };
-        self.entries[index].is_complete = true;
+        let first = self.entries.partition_point(|entry| entry.offset < offset);
+        let mut same = self.entries.range_mut(first..).take_while(|entry| entry.offset == offset);
+        let Some(entry) = same.find(|entry| !entry.is_complete) else { return 0 };
+        entry.is_complete = true;
         let before = self.entries.len();
         while let Some(Entry { offset, leader_epoch, is_complete: true }) = self.entries.front() {
             self.prefix = Some((offset + 1, *leader_epoch));
@@ -70,9 +94,14 @@ impl Window {
 
     /// What to commit; `None` if that has been accepted already.
     pub(super) fn uncommitted(&self) -> Option<(TopicPartition, OffsetAndMetadata)> {
-        let (offset, leader_epoch) = self.prefix.filter(|(offset, _)| self.committed != Some(*offset))?;
-        let position = OffsetAndMetadata::new(offset).with_leader_epoch(Some(leader_epoch));
-        Some((self.topic_partition.clone(), position))
+        let prefix = || {
+            let (offset, leader_epoch) = self.prefix?;
+            // Not past what came again from before it.
+            let is_complete = self.entries.front().is_none_or(|first| first.offset >= offset);
+            is_complete.then(|| OffsetAndMetadata::new(offset).with_leader_epoch(Some(leader_epoch)))
+        };
+        let position = self.position.clone().filter(|_| self.entries.is_empty()).or_else(prefix)?;
+        (self.committed != Some(position.offset())).then(|| (self.topic_partition.clone(), position))
     }
 
     pub(super) fn committed(&mut self, offset: Offset) {
@@ -98,5 +127,42 @@ mod tests {
         assert_eq!((window.complete(9), next(&window)), (0, None));
         assert_eq!((window.complete(6), next(&window), window.len()), (2, Some(10), 0));
         assert_eq!(window.complete(6), 0);
+    }
+
+    #[test]
+    fn an_empty_window_commits_the_position() {
+        let mut window = Window::new(TopicPartition::new("t", 0));
+        let next = |window: &Window| window.uncommitted().map(|(_, position)| position.offset());
+        window.take(3, LeaderEpoch(1));
+        window.take(4, LeaderEpoch(1));
+        window.advance(OffsetAndMetadata::new(7));
+        assert_eq!(next(&window), None);
+        window.complete(3);
+        assert_eq!(next(&window), Some(4));
+        window.complete(4);
+        assert_eq!(next(&window), Some(7));
+        window.committed(7);
+        assert_eq!(next(&window), None);
+        window.advance(OffsetAndMetadata::new(9));
+        assert_eq!(next(&window), Some(9));
+    }
+
+    #[test]
+    fn records_may_come_in_another_order_and_again() {
+        let mut window = Window::new(TopicPartition::new("t", 0));
+        let next = |window: &Window| window.uncommitted().map(|(_, position)| position.offset());
+        for offset in [2, 0, 1, 1] {
+            window.take(offset, LeaderEpoch(1));
+        }
+        assert_eq!((window.complete(1), window.complete(2), next(&window)), (0, 0, None));
+        assert_eq!((window.complete(0), window.len(), window.unfinished()), (2, 2, 1));
+        // The other one of the two is not complete.
+        assert_eq!(next(&window), None);
+        assert_eq!((window.complete(1), next(&window), window.complete(1)), (2, Some(3), 0));
+        window.committed(3);
+        window.take(0, LeaderEpoch(1));
+        window.take(5, LeaderEpoch(1));
+        assert_eq!((window.complete(5), next(&window)), (0, None));
+        assert_eq!((window.complete(0), next(&window)), (2, Some(6)));
     }
 }

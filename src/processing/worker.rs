@@ -25,8 +25,8 @@ where
             Ok(()) => false,
             Err(_) if config.on_failure == FailurePolicy::Skip => true,
             Err(error) => {
-                shared.change(|schedule| schedule.fail(id));
-                return Some(FailedRecord { record: job.record, error });
+                let is_failed = shared.change(|schedule| schedule.fail(id));
+                return is_failed.then_some(FailedRecord { record: job.record, error });
             }
         };
         job = shared.change(|schedule| schedule.complete(id, &job, is_skipped))?;

@@ -39,6 +39,8 @@ pub(crate) struct BatchBuilder {
     written: usize,
     /// Bytes that the body may take.
     limit: usize,
+    /// Bytes of the largest record.
+    largest_record: usize,
     count: u32,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -67,6 +69,7 @@ impl BatchBuilder {
             block,
             written: 0,
             limit,
+            largest_record: 0,
             count: 0,
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
@@ -105,12 +108,17 @@ impl BatchBuilder {
             && index < SHORT_LIMIT / 2
             && payload + MAX_COMMON_OVERHEAD <= self.limit - self.written
             && ((timestamp == self.last_timestamp && index > 0) || self.stamp_short(timestamp));
-        self.written += if common {
+        let size = if common {
             let (timestamp_delta, offset_delta) = (self.last_delta, Short::new(index << 1));
             append_common(self.window(payload + MAX_COMMON_OVERHEAD), timestamp_delta, offset_delta, key, value)
         } else {
             self.append_any(timestamp, key, value, headers)?
         };
+        self.written += size;
+        // A branch that is hardly ever taken.
+        if size > self.largest_record {
+            self.largest_record = size;
+        }
         self.count = index + 1;
         Some(index)
     }
@@ -201,6 +209,11 @@ impl BatchBuilder {
     #[inline]
     pub(crate) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Bytes of the largest record so far.
+    pub(crate) fn largest_record(&self) -> usize {
+        self.largest_record
     }
 
     /// Bytes so far, header included.

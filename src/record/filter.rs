@@ -43,6 +43,40 @@ impl RecordBatch {
         self.rebuild(&body, &remainder, horizon).map(Some)
     }
 
+    /// As [`RecordBatch::filter`], for a batch without tombstones whose records were all read before: `keep` is told an
+    /// index only, and nothing of a record is looked at but its length and, if it stays, its timestamp.
+    pub(crate) fn filter_by_index(&self, keep: impl Fn(usize) -> bool) -> Result<Option<Self>, RecordError> {
+        let body = self.decompressed_body(Self::MAX_DECOMPRESSED_SIZE)?;
+        let append_time = self.header().timestamp_type() == TimestampType::LogAppendTime;
+        let mut remainder =
+            Remainder { runs: Vec::new(), count: 0, max_timestamp: NO_TIMESTAMP, has_tombstones: false };
+        let mut rest = &body[..];
+        let mut run = 0..0;
+        for index in 0..self.header().records_count() as usize {
+            let begin = body.len() - rest.len();
+            let mut record = split_record(&mut rest).map_err(RecordError::Malformed)?;
+            if !keep(index) {
+                continue;
+            }
+            remainder.count += 1;
+            if !append_time {
+                let (delta, _) = parse_deltas(&mut record).map_err(RecordError::Malformed)?;
+                let timestamp = self.header().base_timestamp().wrapping_add(delta);
+                remainder.max_timestamp = remainder.max_timestamp.max(timestamp);
+            }
+            if run.end != begin {
+                let complete = std::mem::replace(&mut run, begin..begin);
+                remainder.runs.extend((!complete.is_empty()).then_some(complete));
+            }
+            run.end = body.len() - rest.len();
+        }
+        remainder.runs.extend((!run.is_empty()).then_some(run));
+        if append_time {
+            remainder.max_timestamp = self.header().max_timestamp();
+        }
+        if remainder.count == 0 { Ok(None) } else { self.rebuild(&body, &remainder, None).map(Some) }
+    }
+
     /// The same records with a delete horizon.
     pub(crate) fn with_delete_horizon(&self, delete_horizon_ms: i64) -> Result<Self, RecordError> {
         let (body, remainder) = self.select(|_, _| true)?;
@@ -218,6 +252,10 @@ mod tests {
             for mask in [0b1, 0b1000_0000_0000_0000_0000, 0b1011, 0b0110_0110_0110_0110, 0b1101_1011_0110_1101_1011] {
                 let kept = |index: usize| mask >> index & 1 == 1;
                 let filtered = batch.filter(HORIZON, |index, _| kept(index)).unwrap().unwrap();
+                if filtered.header().delete_horizon().is_none() {
+                    let by_index = batch.filter_by_index(kept).unwrap().unwrap();
+                    assert_eq!(by_index.to_bytes(), filtered.to_bytes());
+                }
                 let expected: Vec<_> = (0..20).filter(|&index| kept(index)).map(|index| all[index].clone()).collect();
                 assert_eq!(rows(&filtered), expected, "{mask:b}");
                 assert_eq!(identity(&filtered), identity(&batch));
@@ -254,6 +292,8 @@ mod tests {
         assert_eq!(filtered.header().delete_horizon(), Some(HORIZON));
         assert!(rows(&filtered).iter().all(|row| row.1 == 77_777));
         assert_eq!(filtered.header().max_timestamp(), 77_777);
+        let by_index = batch.filter_by_index(|index| index == 1).unwrap().unwrap();
+        assert_eq!((rows(&by_index), by_index.header().max_timestamp()), (rows(&batch)[1..2].to_vec(), 77_777));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! let mut consumer = cluster.consumer(config)?;
 //! consumer.subscribe(["sums"])?;
 //! let responder = Responder::new(consumer, producer.clone());
-//! let stop = responder.stop_handle();
+//! let shutdown = responder.shutdown_handle();
 //! let answering = tokio::spawn(responder.run(|request| async move {
 //!     let numbers = request.value_str().ok().flatten().unwrap_or_default().split('+');
 //!     numbers.filter_map(|number| number.trim().parse::<i64>().ok()).sum::<i64>().to_string()
@@ -23,7 +23,7 @@
 //! assert_eq!(reply.value_str(), Ok(Some("42")));
 //!
 //! requester.close().await;
-//! stop.stop();
+//! shutdown.shutdown();
 //! assert_eq!(answering.await.expect("it does not panic")?.replies(), 1);
 //! # Ok(()) }
 //! ```
@@ -57,4 +57,4 @@ pub use config::RequesterConfig;
 pub use headers::{CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC};
 pub use reply_to::ReplyTo;
 pub use requester::Requester;
-pub use responder::{Responder, ResponderStop, ResponderSummary};
+pub use responder::{Responder, ResponderSummary, ShutdownHandle};

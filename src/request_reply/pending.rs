@@ -112,6 +112,38 @@ impl Expected<'_> {
 
 impl Drop for Expected<'_> {
     fn drop(&mut self) {
-        self.pending.state.lock().waiting.remove(&self.number);
+        // Dropped without the lock: a sender wakes whom it belongs to.
+        let sender = self.pending.state.lock().waiting.remove(&self.number);
+        drop(sender);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// Notes whether the lock was free whenever it was woken.
+    struct Looks(Arc<Pending>, Mutex<Vec<bool>>);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().push(self.0.state.try_lock().is_some());
+        }
+    }
+
+    #[test]
+    fn giving_up_wakes_without_the_lock() {
+        let pending = Arc::new(Pending::new(1));
+        let looks = Arc::new(Looks(Arc::clone(&pending), Mutex::default()));
+        let mut expected = pending.expect_reply().unwrap();
+        let waker = Waker::from(Arc::clone(&looks));
+        assert!(pin!(expected.reply()).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(expected);
+        assert_eq!(*looks.1.lock(), [true]);
+        assert_eq!(pending.in_flight(), 0);
     }
 }

@@ -20,16 +20,16 @@ pub struct Responder {
     stopping: Arc<AtomicBool>,
 }
 
-/// Ends a responder, from anywhere.
+/// Ends a [`Responder`], from anywhere: see [`Responder::shutdown_handle`].
 #[derive(Clone, Debug)]
-pub struct ResponderStop {
+pub struct ShutdownHandle {
     stopping: Arc<AtomicBool>,
     waker: ConsumerWaker,
 }
 
-impl ResponderStop {
+impl ShutdownHandle {
     /// Has the responder answer what its last poll returned, commit, leave its group, and end.
-    pub fn stop(&self) {
+    pub fn shutdown(&self) {
         self.stopping.store(true, Ordering::Release);
         self.waker.wakeup();
     }
@@ -67,11 +67,11 @@ impl Responder {
     }
 
     /// What ends [`run`](Self::run).
-    pub fn stop_handle(&self) -> ResponderStop {
-        ResponderStop { stopping: Arc::clone(&self.stopping), waker: self.consumer.wakeup_handle() }
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle { stopping: Arc::clone(&self.stopping), waker: self.consumer.wakeup_handle() }
     }
 
-    /// Answers each request with what the handler makes of it, until [stopped](ResponderStop::stop).
+    /// Answers each request with what the handler makes of it, until [shut down](ShutdownHandle::shutdown).
     ///
     /// Positions are committed, if the consumer has a group, once all replies of a poll are acknowledged: a request whose
     /// responder disappears is answered by another. A reply that cannot be sent is counted and given up: by then,

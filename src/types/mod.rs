@@ -13,7 +13,6 @@ pub use offset_and_metadata::OffsetAndMetadata;
 pub use topic_partition::{TopicId, TopicPartition};
 
 use std::fmt;
-use std::str::FromStr;
 
 /// A position in a partition's log, counted in records from 0. `i64` as in Kafka.
 pub type Offset = i64;
@@ -94,39 +93,15 @@ pub enum Acks {
     All,
 }
 
-impl FromStr for Acks {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "0" => Ok(Self::None),
-            "1" => Ok(Self::Leader),
-            "all" | "-1" => Ok(Self::All),
-            _ => Err(()),
-        }
-    }
-}
-
 /// Which records a consumer sees: Kafka's `isolation.level`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IsolationLevel {
     /// Everything up to the high watermark.
     #[default]
     ReadUncommitted,
     /// Only decided data: everything up to the last stable offset, less aborted transactions.
     ReadCommitted,
-}
-
-impl FromStr for IsolationLevel {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "read_uncommitted" => Ok(Self::ReadUncommitted),
-            "read_committed" => Ok(Self::ReadCommitted),
-            _ => Err(()),
-        }
-    }
 }
 
 /// Where a record's timestamp comes from: Kafka's `message.timestamp.type`.
@@ -144,6 +119,7 @@ pub enum TimestampType {
 /// The variants exist whatever features are on, because a header can name any of them; using a codec whose feature is
 /// off is `UNSUPPORTED_COMPRESSION_TYPE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CompressionType {
     /// Stored as they are.
     #[default]
@@ -191,14 +167,6 @@ impl CompressionType {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         }
-    }
-}
-
-impl FromStr for CompressionType {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        (0..=4).filter_map(Self::from_id).find(|codec| codec.name() == text).ok_or(())
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod murmur2;
 pub(crate) mod prefetch;
 pub(crate) mod race;
 pub(crate) mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod trace;
 pub(crate) mod varint;
 pub(crate) mod wake_list;

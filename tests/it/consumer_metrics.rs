@@ -140,7 +140,8 @@ async fn the_membership_and_its_commits_are_counted() {
     second.subscribe(["t"]).unwrap();
     while second.assignment().len() != 2 || consumer.assignment().len() != 2 {
         let (one, two) = tokio::join!(consumer.poll(POLL), second.poll(POLL));
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
     }
     assert_eq!((of(&consumer, "rebalance-total"), of(&consumer, "assigned-partitions")), (2.0, 2.0));
     assert_eq!(of(&consumer, "partition-revoked-latency-avg"), 0.0);

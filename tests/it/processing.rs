@@ -5,14 +5,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use brokerless::consumer::ConsumerInterceptor;
 use brokerless::processing::{
     FailurePolicy, ParallelConsumer, ProcessingConfig, ProcessingError, ProcessingOrder, ProcessingSummary,
     ShutdownHandle,
 };
 use brokerless::types::OffsetAndMetadata;
 use brokerless::{
-    AutoOffsetReset, Cluster, ConsumerConfig, ErrorCode, NewTopic, OwnedConsumerRecord, PartitionAssignor, Producer,
-    ProducerConfig, ProducerRecord, RebalanceContext, RebalanceListener, TopicPartition,
+    AutoOffsetReset, Cluster, ConsumerConfig, ConsumerRecords, ErrorCode, NewTopic, OwnedConsumerRecord,
+    PartitionAssignor, Producer, ProducerConfig, ProducerRecord, RebalanceContext, RebalanceListener, TopicPartition,
 };
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -199,7 +200,7 @@ proptest! {
             ledger.assert_each_once(&counts);
             ledger.assert_order(order);
             assert!(ledger.most_running <= concurrency);
-            assert_eq!((summary.processed, summary.skipped, summary.unfinished), (records as u64, 0, 0));
+            assert_eq!((summary.processed(), summary.skipped(), summary.unfinished()), (records as u64, 0, 0));
             for (partition, offset) in committed(&cluster, "g", partitions).await {
                 assert_eq!(offset, counts[partition as usize]);
             }
@@ -235,11 +236,11 @@ proptest! {
             second.shutdown();
             let second = second_run.await.unwrap().unwrap();
             let ledger = std::mem::take(&mut *ledger.lock());
-            assert_eq!((first.unfinished, second.unfinished), (0, 0));
+            assert_eq!((first.unfinished(), second.unfinished()), (0, 0));
             if order == ProcessingOrder::Partition {
                 ledger.assert_each_once(&counts);
                 ledger.assert_order(order);
-                assert_eq!(first.processed + second.processed, 400);
+                assert_eq!(first.processed() + second.processed(), 400);
             }
             for (partition, offset) in committed(&cluster, "g", 4).await {
                 assert_eq!(offset, counts[partition as usize]);
@@ -298,7 +299,7 @@ async fn retries_back_off_and_then_the_record_is_skipped() {
         std::future::ready(if record.offset() == 1 { Err("no") } else { Ok(()) })
     });
     let summary = run.await.unwrap();
-    assert_eq!((summary.processed, summary.skipped, summary.unfinished), (2, 1, 0));
+    assert_eq!((summary.processed(), summary.skipped(), summary.unfinished()), (2, 1, 0));
     let attempts = std::mem::take(&mut *attempts.lock());
     assert_eq!(attempts.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 2]);
     let pauses: Vec<_> = attempts[1..5].windows(2).map(|pair| (pair[1].1 - pair[0].1).as_millis()).collect();
@@ -318,7 +319,7 @@ async fn shutdown_finishes_what_was_taken() {
     // Too late to be taken.
     send(&cluster, 1, 0..5).await;
     let summary = running.await.unwrap().unwrap();
-    assert_eq!((summary.processed, summary.unfinished), (5, 0));
+    assert_eq!((summary.processed(), summary.unfinished()), (5, 0));
     ledger.lock().assert_each_once(&[5, 0]);
     assert_eq!(committed(&cluster, "g", 2).await, BTreeMap::from([(0, 5)]));
     assert!(cluster.admin().describe_group("g").await.unwrap().members().is_empty());
@@ -352,7 +353,7 @@ async fn shutdown_cancels_what_takes_too_long() {
     shutdown.shutdown();
     let summary = running.await.unwrap().unwrap();
     assert_eq!(start.elapsed().as_secs(), 9);
-    assert_eq!((summary.processed, summary.unfinished), (3, 1));
+    assert_eq!((summary.processed(), summary.unfinished()), (3, 1));
     assert_eq!(Arc::strong_count(&alive), 1);
     assert_eq!(committed(&cluster, "g", 1).await, BTreeMap::from([(0, 2)]));
 }
@@ -407,7 +408,7 @@ async fn a_record_that_holds_its_partition_back_holds_back_no_other() {
     shutdown.shutdown();
     let summary = running.await.unwrap().unwrap();
     assert_eq!(committed(&cluster, "g", 3).await, BTreeMap::from([(0, 3), (1, 200), (2, 200)]));
-    assert_eq!(summary.unfinished, 1);
+    assert_eq!(summary.unfinished(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -494,7 +495,7 @@ async fn partitions_assigned_by_hand_are_processed_and_committed() {
         }
         std::future::ready(Ok::<_, Infallible>(()))
     });
-    assert_eq!(summary.await.unwrap().processed, 3);
+    assert_eq!(summary.await.unwrap().processed(), 3);
     assert_eq!(committed(&cluster, "g", 2).await, BTreeMap::from([(1, 3)]));
 }
 
@@ -571,9 +572,42 @@ async fn threads_keep_the_order_of_keys() {
         tokio::task::yield_now().await;
     }
     shutdown.shutdown();
-    assert_eq!(running.await.unwrap().unwrap().processed, 20_000);
+    assert_eq!(running.await.unwrap().unwrap().processed(), 20_000);
     for (key, values) in ledger.lock().iter() {
         let key: usize = str::from_utf8(key).unwrap().parse().unwrap();
         assert_eq!(*values, (key..20_000).step_by(97).collect::<Vec<_>>());
     }
+}
+
+/// Drops the records that it is told to, and returns the rest from the last to the first, the last one twice.
+struct Scrambles;
+
+impl ConsumerInterceptor for Scrambles {
+    fn on_consume(&self, mut records: ConsumerRecords) -> ConsumerRecords {
+        records.retain(|record| record.partition() == 0 && record.offset() < 4);
+        let mut all: Vec<_> = records.iter().map(|record| record.to_owned()).collect();
+        all.extend(all.last().cloned());
+        records.retain(|_| false);
+        records.extend(all.into_iter().rev());
+        records
+    }
+}
+
+/// What interceptors drop is committed, as by any consumer, and no order that they choose does harm.
+#[tokio::test(start_paused = true)]
+async fn offsets_that_interceptors_drop_are_committed() {
+    let cluster = cluster(2).await;
+    send(&cluster, 0, 0..6).await;
+    send(&cluster, 1, 0..6).await;
+    let ledger = Shared::default();
+    let config = ProcessingConfig::default().order(ProcessingOrder::Partition).commit_interval(Duration::from_secs(1));
+    let (shutdown, running) = processor(&cluster, group("g").interceptor(Scrambles), config, &ledger, 1);
+    until(|| ledger.lock().ended.len() == 5).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(committed(&cluster, "g", 2).await, BTreeMap::from([(0, 6), (1, 6)]));
+    shutdown.shutdown();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.processed(), summary.unfinished()), (5, 0));
+    assert_eq!(ledger.lock().ended, [(0, 3), (0, 3), (0, 2), (0, 1), (0, 0)]);
+    assert_eq!(committed(&cluster, "g", 2).await, BTreeMap::from([(0, 6), (1, 6)]));
 }

@@ -117,7 +117,10 @@ async fn a_delivery_tells_where_the_record_is() {
     }
     assert_eq!(producer.client_id(), "me");
     let partitions = producer.partitions_for("t").await.unwrap();
-    assert_eq!(partitions, [0, 1, 2].map(|partition| TopicPartition::new("t", partition)));
+    let found: Vec<_> = partitions.iter().map(|info| (info.topic_partition().partition(), info.leader())).collect();
+    let leader = cluster.admin().describe_cluster().await.unwrap().nodes()[0].id();
+    assert_eq!(found, [0, 1, 2].map(|partition| (partition, Some(leader))));
+    assert_eq!((partitions[2].topic_partition().topic(), partitions[2].in_sync_replicas()), ("t", &[leader][..]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -840,4 +843,77 @@ async fn settings_that_do_not_go_together_are_refused() {
     let error = cluster.producer(config).unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidConfig);
     assert!(error.to_string().contains("Must set acks to all"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_records_are_sent_as_if_one_by_one() {
+    let cluster = cluster_with(NewTopic::new("t").partitions(3)).await;
+    cluster.admin().create_topic(NewTopic::new("u")).await.unwrap();
+    let producer = cluster.producer(ProducerConfig::default()).unwrap();
+    let values = numbers(0..10_000);
+    let records: Vec<_> = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| match index % 1_000 {
+            999 => ProducerRecord::to("u").header("h", "x").value(value),
+            500.. => ProducerRecord::to("t").partition(1).timestamp(index as i64).value(value),
+            _ => ProducerRecord::to("t").partition(0).key("k").value(value),
+        })
+        .collect();
+    let deliveries = producer.send_all(&records).await.unwrap();
+    assert_eq!((deliveries.len(), deliveries.is_empty()), (10_000, false));
+    producer.flush().await.unwrap();
+    let mut next = std::collections::HashMap::new();
+    for (index, delivery) in deliveries.into_iter().enumerate() {
+        let metadata = delivery.await.unwrap();
+        let expected = match index % 1_000 {
+            999 => ("u", 0),
+            500.. => ("t", 1),
+            _ => ("t", 0),
+        };
+        assert_eq!((metadata.topic(), metadata.partition()), expected);
+        let offset = next.entry(expected).or_insert(0);
+        assert_eq!(metadata.offset(), *offset);
+        *offset += 1;
+        if expected == ("t", 1) {
+            assert_eq!(metadata.timestamp(), index as i64);
+        }
+    }
+    let stored = read(&cluster, "u", 0, 10).await;
+    assert_eq!(stored[9].headers, [("h".to_owned(), Some("x".to_owned()))]);
+    let expected: Vec<_> = values.iter().enumerate().filter(|(index, _)| index % 1_000 < 500).collect();
+    let found = read_values(&cluster, "t", 0, 5_000).await;
+    assert!(found.iter().eq(expected.iter().map(|(_, value)| *value)));
+    assert!(producer.send_all(&[]).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_records_end_at_the_first_that_cannot_be_sent() {
+    let cluster = cluster_with(NewTopic::new("t")).await;
+    let producer = cluster.producer(ProducerConfig::default().max_request_size(1_000)).unwrap();
+    let large = "x".repeat(1_000);
+    let mut records = vec![ProducerRecord::to("t").value("v"); 5];
+    records[3] = ProducerRecord::to("t").value(&large);
+    let error = producer.send_all(&records).await.unwrap_err();
+    assert_eq!((error.sent(), error.error().code()), (3, ErrorCode::MessageTooLarge));
+    assert!(error.to_string().starts_with("record 3 was not sent: the message is "), "{error}");
+    error.into_deliveries().all().await.unwrap();
+    assert_eq!(read_values(&cluster, "t", 0, 3).await, ["v", "v", "v"]);
+    producer.close().await.unwrap();
+    let error = producer.send_all(&records).await.unwrap_err();
+    assert!(error.error().is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_many_tells_of_the_first_failure_even_in_parts_of_a_batch() {
+    let cluster = cluster_with(NewTopic::new("t").config("max.message.bytes", "200")).await;
+    let producer = cluster.producer(ProducerConfig::default()).unwrap();
+    // Both halves of the batch are small enough, but for the record that is too large by itself.
+    let large = "x".repeat(190);
+    let records: Vec<_> = ["v", "v", "v", &large].map(|value| ProducerRecord::to("t").value(value)).into();
+    let error = producer.send_all(&records).await.unwrap().all().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::MessageTooLarge);
+    assert_eq!(read_values(&cluster, "t", 0, 3).await, ["v", "v", "v"]);
+    let fine = producer.send_all(&records[..3]).await.unwrap();
+    fine.all().await.unwrap();
 }

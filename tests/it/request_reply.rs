@@ -214,12 +214,12 @@ async fn a_responder_that_disappears_is_replaced_and_nothing_goes_unanswered() {
     assert!(first.await.unwrap_err().is_cancelled());
 
     let second = responder(&cluster, &producer);
-    let stop = second.stop_handle();
+    let shutdown = second.shutdown_handle();
     let second = tokio::spawn(second.run(async |request| format!("second {}", text(&request))));
     for (index, reply) in (2..).zip(replies) {
         assert_eq!(reply.await.unwrap(), format!("second {index}"));
     }
-    stop.stop();
+    shutdown.shutdown();
     let summary = second.await.unwrap().unwrap();
     assert!((3..=5).contains(&summary.replies()), "{summary:?}");
     assert_eq!(requester.late_replies(), summary.replies() - 3);
@@ -233,11 +233,11 @@ async fn what_is_no_request_is_passed_over_and_a_reply_that_cannot_be_sent_is_gi
     producer.send(nowhere).await.unwrap();
     producer.flush().await.unwrap();
     let responder = responder(&cluster, &producer);
-    let stop = responder.stop_handle();
+    let shutdown = responder.shutdown_handle();
     let answering = tokio::spawn(responder.run(async |_| "!"));
     let requester = requester(&cluster, &producer, config()).await;
     assert_eq!(text(&requester.request(request("?")).await.unwrap()), "!");
-    stop.stop();
+    shutdown.shutdown();
     let summary = answering.await.unwrap().unwrap();
     assert_eq!((summary.replies(), summary.undelivered(), summary.passed_over()), (1, 1, 1));
 }
@@ -249,7 +249,7 @@ async fn closing_waits_for_what_is_under_way() {
     let (begin, began) = oneshot::channel();
     let mut begin = Some(begin);
     let responder = responder(&cluster, &producer);
-    let stop = responder.stop_handle();
+    let shutdown = responder.shutdown_handle();
     let answering = tokio::spawn(responder.run(move |_| {
         if let Some(begin) = begin.take() {
             begin.send(()).unwrap();
@@ -281,7 +281,7 @@ async fn closing_waits_for_what_is_under_way() {
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    stop.stop();
+    shutdown.shutdown();
     assert_eq!(text(&asking.await.unwrap().unwrap()), "done");
     assert_eq!(answering.await.unwrap().unwrap().replies(), 3);
     let group = cluster.admin().describe_groups(["responders"]).await.remove(0).unwrap();

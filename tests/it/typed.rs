@@ -8,7 +8,6 @@ use brokerless::typed::{
 };
 use brokerless::{
     AutoOffsetReset, Cluster, ConsumerConfig, NewTopic, OwnedConsumerRecord, ProducerConfig, ProducerRecord,
-    TopicPartition,
 };
 use proptest::prelude::*;
 
@@ -427,7 +426,7 @@ mod json {
         producer.flush().await.unwrap();
         let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
         let mut consumer = TypedConsumer::<String, Order>::new(cluster.consumer(config).unwrap(), Plain, Json);
-        consumer.assign([TopicPartition::new("t", 0)]).unwrap();
+        consumer.assign([brokerless::TopicPartition::new("t", 0)]).unwrap();
         let records = consumer.poll(POLL).await.unwrap();
         assert_eq!(records.iter().map(|record| record.value().unwrap().clone()).collect::<Vec<_>>(), [order]);
         assert_eq!(records.iter().next().unwrap().raw().value(), Some(&br#"{"book":"Dune","copies":2}"#[..]));

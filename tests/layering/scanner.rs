@@ -87,9 +87,10 @@ impl Scanner {
         }
     }
 
-    /// Passes over `#[…]`; whether it is `#[cfg(test)]`.
+    /// Passes over `#[…]`; whether it is `#[cfg(test)]`, or test and more.
     fn attribute(&mut self) -> bool {
-        let is_test = (2..7).map(|ahead| self.peek(ahead)).collect::<String>() == "cfg(test)]";
+        let begins = (2..7).map(|ahead| self.peek(ahead)).collect::<String>();
+        let is_test = begins == "cfg(test)]" || begins == "cfg(all(test";
         let mut open = 0;
         while self.at < self.tokens.len() {
             match self.peek(0) {

@@ -10,12 +10,14 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
-    ListOffsetsRequest, MetadataRequest, TopicName,
+    ElectLeadersRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest, TopicName,
 };
 use kafka_protocol::protocol::Request;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,9 +27,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{ClientConfig, ClientContext, Offset, Timestamp, TopicPartitionList};
 
 use crate::apache_groups::Members;
-use crate::op::{Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
+use crate::op::{Change, Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
 use crate::wire::{Wire, text};
 
+const TOPIC_RESOURCE: i8 = 2;
 const UNKNOWN_TOPIC_OR_PARTITION: &str = "3";
 
 /// Records sent one right after the other share a batch within this time.
@@ -42,6 +45,7 @@ pub(crate) struct Apache {
     wire: Wire,
     producers: BTreeMap<Settings, BaseProducer<Acknowledgements>>,
     groups: BTreeMap<&'static str, Members>,
+    barriers: usize,
 }
 
 /// What librdkafka reports of each record: its number, its partition and offset or its error.
@@ -81,7 +85,14 @@ pub(crate) fn code(error: &KafkaError) -> String {
 impl Apache {
     pub(crate) fn new(bootstrap: &str, prefix: String) -> Self {
         let wire = Wire::connect(bootstrap).expect("a connection to Kafka");
-        Self { bootstrap: bootstrap.to_owned(), prefix, wire, producers: BTreeMap::new(), groups: BTreeMap::new() }
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            prefix,
+            wire,
+            producers: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            barriers: 0,
+        }
     }
 
     pub(crate) fn name(&self, name: &Name) -> String {
@@ -225,6 +236,11 @@ impl Driver for Apache {
                 Facts::one("create partitions", code)
             }
             Op::Describe(name) => self.describe(&self.name(name)),
+            Op::DescribeConfigs(name) => self.describe_configs(&self.name(name)),
+            Op::AlterConfigs { topic, changes, validate_only } => {
+                self.alter_configs(&self.name(topic), changes, *validate_only)
+            }
+            Op::Elect(name, partition, unclean) => self.elect(&self.name(name), *partition, *unclean),
             Op::Produce { settings, topic, records } => self.produce(settings, &self.name(topic), records),
             Op::ListOffsets(name, partition, spec) => {
                 let timestamp = match spec {
@@ -283,20 +299,96 @@ impl Apache {
                 ),
             );
         }
-        const TOPIC: i8 = 2;
-        const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+        facts
+    }
+
+    fn describe_configs(&mut self, topic: &str) -> Facts {
         let resource = DescribeConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(text(name))
+            .with_resource_type(TOPIC_RESOURCE)
+            .with_resource_name(text(topic))
             .with_configuration_keys(None);
-        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-        let mut configs = self.send(request, 4).results.remove(0).configs;
-        configs.retain(|config| config.config_source == DYNAMIC_TOPIC_CONFIG);
-        configs.sort_by(|one, two| one.name.cmp(&two.name));
-        for config in configs {
-            facts.add(format!("config {}", config.name), config.value.as_deref().unwrap_or("null"));
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+        let mut result = self.send(request, 4).results.remove(0);
+        let mut facts = Facts::one("describe configs", result.error_code);
+        result.configs.sort_by(|one, two| one.name.cmp(&two.name));
+        let source = |number: i8| match number {
+            1 => "DYNAMIC_TOPIC_CONFIG",
+            2 => "DYNAMIC_BROKER_CONFIG",
+            3 => "DYNAMIC_DEFAULT_BROKER_CONFIG",
+            4 => "STATIC_BROKER_CONFIG",
+            5 => "DEFAULT_CONFIG",
+            _ => "another source",
+        };
+        for config in result.configs {
+            let kind = match config.config_type {
+                1 => "BOOLEAN",
+                2 => "STRING",
+                3 => "INT",
+                5 => "LONG",
+                6 => "DOUBLE",
+                7 => "LIST",
+                _ => "another type",
+            };
+            let synonyms = config.synonyms.iter();
+            let synonyms: Vec<_> = synonyms
+                .map(|it| format!("{}={} {}", &*it.name, it.value.as_deref().unwrap_or("null"), source(it.source)))
+                .collect();
+            facts.add(
+                format!("config {}", config.name),
+                format!(
+                    "{:?} {} {kind} {} {synonyms:?}",
+                    config.value.as_deref(),
+                    source(config.config_source),
+                    config.read_only
+                ),
+            );
         }
         facts
+    }
+
+    fn alter_configs(&mut self, topic: &str, changes: &[(Change, &'static str, String)], validate_only: bool) -> Facts {
+        let change = |(change, name, value): &(Change, &'static str, String)| {
+            AlterableConfig::default()
+                .with_name(text(*name))
+                .with_config_operation(*change as i8)
+                .with_value((*change != Change::Delete).then(|| text(value)))
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(TOPIC_RESOURCE)
+            .with_resource_name(text(topic))
+            .with_configs(changes.iter().map(change).collect());
+        let request =
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(validate_only);
+        let code = self.send(request, 1).responses.remove(0).error_code;
+        if code == 0 && !validate_only {
+            self.await_settings();
+        }
+        Facts::one("alter configs", code)
+    }
+
+    /// Nobody says when a broker has heard of what the controller decided: but it hears of all in order, so of a topic
+    /// that is created now it hears later.
+    fn await_settings(&mut self) {
+        self.barriers += 1;
+        let name = format!("{}barrier{}", self.prefix, self.barriers);
+        let topic = CreatableTopic::default()
+            .with_name(TopicName(text(name)))
+            .with_num_partitions(1)
+            .with_replication_factor(1);
+        drop(self.create_topics(vec![topic], false));
+    }
+
+    fn elect(&mut self, topic: &str, partition: i32, unclean: bool) -> Facts {
+        let partitions = TopicPartitions::default().with_topic(TopicName(text(topic))).with_partitions(vec![partition]);
+        let request = ElectLeadersRequest::default()
+            .with_election_type(i8::from(unclean))
+            .with_topic_partitions(Some(vec![partitions]))
+            .with_timeout_ms(30_000);
+        let mut answer = self.send(request, 2);
+        match answer.error_code {
+            0 => Facts::one("elect", answer.replica_election_results.remove(0).partition_result.remove(0).error_code),
+            code => Facts::one("elect", code),
+        }
     }
 
     fn producer(&mut self, settings: &Settings) -> &BaseProducer<Acknowledgements> {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, DeleteGroupsRequest, DescribeGroupsRequest, GroupId,
-    HeartbeatRequest, ListGroupsRequest, OffsetFetchRequest, TopicName,
+    HeartbeatRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, TopicName,
 };
 use kafka_protocol::protocol::Decodable;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -157,6 +159,62 @@ impl Apache {
                 assignment.add_partition_offset(&topic, *partition, Offset::Stored).unwrap();
                 consumer.assign(&assignment).unwrap();
                 read_to_end(&consumer)
+            }
+            GroupOp::SetOffset { topic, partition, offset, note } => {
+                let partition = OffsetCommitRequestPartition::default()
+                    .with_partition_index(*partition)
+                    .with_committed_offset(*offset)
+                    .with_committed_metadata(Some(text(note)));
+                let topic = OffsetCommitRequestTopic::default()
+                    .with_name(TopicName(text(self.name(topic))))
+                    .with_partitions(vec![partition]);
+                let request = OffsetCommitRequest::default()
+                    .with_group_id(GroupId(text(&id)))
+                    .with_generation_id_or_member_epoch(-1)
+                    .with_topics(vec![topic]);
+                let code = self.patiently(|it| {
+                    let code = it.send(request.clone(), 8).topics.remove(0).partitions.remove(0).error_code;
+                    (code, code)
+                });
+                Facts::one("set offset", code)
+            }
+            GroupOp::ForgetOffset { topic, partition } => {
+                let partition = OffsetDeleteRequestPartition::default().with_partition_index(*partition);
+                let topic = OffsetDeleteRequestTopic::default()
+                    .with_name(TopicName(text(self.name(topic))))
+                    .with_partitions(vec![partition]);
+                let request = OffsetDeleteRequest::default().with_group_id(GroupId(text(&id))).with_topics(vec![topic]);
+                let code = self.patiently(|it| {
+                    let mut answer = it.send(request.clone(), 0);
+                    let code = match answer.error_code {
+                        0 => answer.topics.remove(0).partitions.remove(0).error_code,
+                        code => code,
+                    };
+                    (code, code)
+                });
+                Facts::one("forget offset", code)
+            }
+            GroupOp::AllCommitted => {
+                let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text(&id))).with_topics(None);
+                let request = OffsetFetchRequest::default().with_groups(vec![group]);
+                let group = self.patiently(|it| {
+                    let group = it.send(request.clone(), 8).groups.remove(0);
+                    (group.error_code, group)
+                });
+                let mut facts = Facts::one("all committed", group.error_code);
+                let mut committed = Vec::new();
+                for topic in &group.topics {
+                    for it in &topic.partitions {
+                        let note = it.metadata.as_deref().unwrap_or("null");
+                        let place = (topic.name.to_string(), it.partition_index);
+                        committed.push((place, format!("{} {note:?}", it.committed_offset)));
+                    }
+                }
+                committed.sort();
+                for ((topic, partition), value) in committed {
+                    facts.add(format!("{topic}-{partition}"), value);
+                }
+                facts
             }
             GroupOp::Describe => match self.view(&id) {
                 Ok(view) => view.facts(),

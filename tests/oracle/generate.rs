@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use crate::op::{From, GroupOp, Name, Op, Rec, Reset, Settings, Spec};
+use crate::op::{Change, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec};
 
 /// Some days before now, in ms since 1970: what records without a special timestamp have.
 pub(crate) const DAY: i64 = 86_400_000;
@@ -29,6 +29,7 @@ pub(crate) fn log_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
     }
     for (name, partitions, _) in &world.topics {
         ops.push(Op::Describe(name.clone()));
+        ops.push(Op::DescribeConfigs(name.clone()));
         for partition in 0..*partitions {
             ops.push(Op::Read { topic: name.clone(), partition, from: From::Beginning, reset: Reset::None });
         }
@@ -66,6 +67,7 @@ pub(crate) fn group_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
             }
         }
     }
+    ops.push(Op::Group("g", GroupOp::AllCommitted));
     ops.push(Op::Group("g", GroupOp::List));
     ops
 }
@@ -142,7 +144,12 @@ impl World {
                 let reset = self.pick(&[Reset::Earliest, Reset::Latest, Reset::None]);
                 GroupOp::ReadCommitted { topic, partition, reset }
             }
-            20 => GroupOp::Committed { topic, partition },
+            20 => match self.rng.u8(0..4) {
+                0 => GroupOp::Committed { topic, partition },
+                1 => GroupOp::SetOffset { topic, partition, offset, note },
+                2 => GroupOp::ForgetOffset { topic, partition },
+                _ => GroupOp::AllCommitted,
+            },
             21 => GroupOp::Describe,
             22 => GroupOp::List,
             _ => GroupOp::Delete,
@@ -175,8 +182,14 @@ impl World {
                 }
                 Op::CreatePartitions(name, total)
             }
-            19..22 => Op::Describe(self.some_topic()),
-            22..60 => self.produce(),
+            19..21 => Op::Describe(self.some_topic()),
+            21..23 => Op::DescribeConfigs(self.some_topic()),
+            23..28 => self.alter_configs(),
+            28 => {
+                let (name, partition, _) = self.some_partition();
+                Op::Elect(name, partition, self.rng.bool())
+            }
+            29..60 => self.produce(),
             60..76 => {
                 let (name, partition, end) = self.some_partition();
                 let spec = match self.rng.u8(0..6) {
@@ -269,6 +282,18 @@ impl World {
         Op::CreateTopic { name, partitions, replication, configs, validate_only }
     }
 
+    fn alter_configs(&mut self) -> Op {
+        let topic = self.some_topic();
+        let mut changes = Vec::new();
+        for _ in 0..self.pick(&[1, 1, 2, 3]) {
+            let (name, value) = self.config();
+            let change =
+                self.pick(&[Change::Set, Change::Set, Change::Set, Change::Delete, Change::Append, Change::Subtract]);
+            changes.push((change, name, value));
+        }
+        Op::AlterConfigs { topic, changes, validate_only: self.rng.u8(0..6) == 0 }
+    }
+
     fn config(&mut self) -> (&'static str, String) {
         let (name, values): (_, &[&str]) = self.pick(&[
             ("max.message.bytes", &["200", "1000", "100000", "-1", "0", "x"][..]),
@@ -281,7 +306,11 @@ impl World {
             ("segment.bytes", &["1048576", "14", "1048575", "2147483648"]),
             ("segment.ms", &["1", "0", "604800000"]),
             ("compression.type", &["producer", "lz4", "gzip", "snappy", "uncompressed", "none", "LZ4"]),
-            ("cleanup.policy", &["delete", "DELETE", "", "delete,delete", "shred"]),
+            (
+                "cleanup.policy",
+                &["delete", "compact", "compact,delete", "DELETE", "", "delete,delete", "shred", " compact"],
+            ),
+            ("cleanup.policy", &["compact", "delete"]),
             ("unknown.setting", &["1"]),
             ("flush.ms", &["1000", "-1"]),
             ("preallocate", &["false", "False", "yes"]),

@@ -165,6 +165,7 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=10485760
 log.index.size.max.bytes=65536
+log.cleaner.backoff.ms=86400000
 log.retention.check.interval.ms=86400000
 log.initial.task.delay.ms=86400000
 ",

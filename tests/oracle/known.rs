@@ -1,6 +1,9 @@
 //! Where the two differ on purpose: one table, each row with its reason.
 
+use crate::ask::{Ask, Id};
+use crate::batches::{Step, Wrong};
 use crate::op::{Facts, From, GroupOp, Name, Op, Spec};
+use crate::requests::Difference;
 
 struct Deviation {
     reason: &'static str,
@@ -55,6 +58,53 @@ const DEVIATIONS: &[Deviation] = &[
     },
 ];
 
+/// The same for the requests of a group's members.
+struct RequestDeviation {
+    reason: &'static str,
+    applies: fn(&Ask, &Difference) -> bool,
+}
+
+const REQUEST_DEVIATIONS: &[RequestDeviation] = &[
+    RequestDeviation {
+        reason: "a request that a later one of the same member replaces, and the SyncGroup of a member that leaves: Kafka \
+                 leaves them to time out, here they are answered",
+        applies: |ask, difference| {
+            let replaces = ask.slot().is_some() || matches!(ask, Ask::Leave(_));
+            replaces && *difference == Difference::OnlyHere { is_older: true }
+        },
+    },
+    RequestDeviation {
+        reason: "a static member that returns with other topics: here it causes a rebalance (KAFKA-12759), or nobody would \
+                 read what is new",
+        applies: |ask, difference| match (ask, difference) {
+            (Ask::Join { instance: true, id: Id::Empty, .. }, Difference::Facts { ours, theirs }) => {
+                let joined = |facts: &Facts| facts.get("join") == Some("0");
+                joined(ours) && joined(theirs) && theirs.get("skip assignment") == Some("true")
+            }
+            _ => false,
+        },
+    },
+    RequestDeviation {
+        reason: "which of several members leads once the leader is gone: Kafka takes the first of a hash map, which is \
+                 random as member ids are; here it is the first in order",
+        applies: |_, difference| match difference {
+            Difference::Facts { ours, theirs } => {
+                let joined = |facts: &Facts| facts.get("join") == Some("0");
+                let others = |facts: &Facts| {
+                    facts
+                        .0
+                        .iter()
+                        .filter(|(name, _)| name != "leader" && name != "members")
+                        .cloned()
+                        .collect::<Vec<_>>()
+                };
+                joined(ours) && others(ours) == others(theirs) && ours.get("leader") != theirs.get("leader")
+            }
+            _ => false,
+        },
+    },
+];
+
 impl Case<'_> {
     /// Whether records of this partition were deleted before.
     fn deleted(&self, topic: &Name, partition: i32) -> bool {
@@ -82,4 +132,59 @@ impl Case<'_> {
 pub(crate) fn deviation(before: &[Op], op: &Op, ours: &Facts, theirs: &Facts) -> Option<&'static str> {
     let case = Case { before, op, ours, theirs };
     DEVIATIONS.iter().find(|deviation| (deviation.applies)(&case)).map(|deviation| deviation.reason)
+}
+
+pub(crate) fn deviation_of_requests(ask: &Ask, difference: &Difference) -> Option<&'static str> {
+    REQUEST_DEVIATIONS.iter().find(|it| (it.applies)(ask, difference)).map(|it| it.reason)
+}
+
+struct BatchDeviation {
+    reason: &'static str,
+    applies: fn(&[Step], &Step, &Facts, &Facts) -> bool,
+}
+
+const BATCH_DEVIATIONS: &[BatchDeviation] = &[
+    BatchDeviation {
+        reason: "a batch that was appended, longer ago than the five that are remembered: Kafka says \
+                 OUT_OF_ORDER_SEQUENCE_NUMBER, which fails a record that is stored; here it is DUPLICATE_SEQUENCE_NUMBER",
+        applies: |_, _, ours, theirs| ours.get("produce") == Some("46") && theirs.get("produce") == Some("45"),
+    },
+    BatchDeviation {
+        reason: "a codec that does not exist, and compressed bytes that do not decompress: Kafka fails over them and says \
+                 UNKNOWN_SERVER_ERROR; here they are UNSUPPORTED_COMPRESSION_TYPE and CORRUPT_MESSAGE",
+        applies: |_, step, ours, theirs| {
+            let garbage = |step: &Step| match step {
+                Step::Produce(batch) => matches!(batch.wrong, Wrong::Garbage | Wrong::Attributes(5 | 7)),
+                _ => false,
+            };
+            garbage(step) && matches!(ours.get("produce"), Some("2" | "76")) && theirs.get("produce") == Some("-1")
+        },
+    },
+    BatchDeviation {
+        reason: "a record whose offset delta is not its index: Kafka does not look, and stores offsets that overlap or leave \
+                 gaps; here it is INVALID_RECORD",
+        applies: |_, step, ours, _| {
+            matches!(step, Step::Produce(batch) if batch.wrong == Wrong::OffsetDelta)
+                && ours.get("produce") == Some("87")
+        },
+    },
+    BatchDeviation {
+        reason: "the largest timestamp of records that have none (-1): Kafka names a record, here there is none",
+        applies: |_, step, ours, theirs| {
+            matches!(step, Step::ListOffsets(-3))
+                && ours.get("offset") == Some("-1")
+                && theirs.get("timestamp") == Some("-1")
+        },
+    },
+    BatchDeviation {
+        reason: "lookups by time after DeleteRecords, as above",
+        applies: |before, step, _, _| {
+            matches!(step, Step::ListOffsets(timestamp) if *timestamp == -3 || *timestamp >= 0)
+                && before.iter().any(|step| matches!(step, Step::DeleteRecords(_)))
+        },
+    },
+];
+
+pub(crate) fn deviation_of_batches(before: &[Step], step: &Step, ours: &Facts, theirs: &Facts) -> Option<&'static str> {
+    BATCH_DEVIATIONS.iter().find(|it| (it.applies)(before, step, ours, theirs)).map(|it| it.reason)
 }

@@ -37,6 +37,14 @@ pub(crate) enum Op {
     DeleteTopic(Name),
     CreatePartitions(Name, i32),
     Describe(Name),
+    DescribeConfigs(Name),
+    AlterConfigs {
+        topic: Name,
+        changes: Vec<(Change, &'static str, String)>,
+        validate_only: bool,
+    },
+    /// A preferred or unclean election of a leader.
+    Elect(Name, i32, bool),
     Produce {
         settings: Settings,
         topic: Name,
@@ -51,6 +59,15 @@ pub(crate) enum Op {
         reset: Reset,
     },
     Group(&'static str, GroupOp),
+}
+
+/// How a setting is altered: the numbers of Kafka's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Set,
+    Delete,
+    Append,
+    Subtract,
 }
 
 /// How a producer is set up.
@@ -141,6 +158,18 @@ pub(crate) enum GroupOp {
         partition: i32,
         reset: Reset,
     },
+    /// An administrator sets an offset, forgets one, asks for all.
+    SetOffset {
+        topic: Name,
+        partition: i32,
+        offset: i64,
+        note: String,
+    },
+    ForgetOffset {
+        topic: Name,
+        partition: i32,
+    },
+    AllCommitted,
     Describe,
     List,
     Delete,

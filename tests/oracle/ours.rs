@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use brokerless::admin::OffsetSpec;
+use brokerless::admin::{AlterConfigOp, ConfigResource, ElectionType, OffsetSpec};
 use brokerless::types::{IsolationLevel, TimestampType};
 use brokerless::{
     AutoOffsetReset, Cluster, Consumer, ConsumerConfig, Error, NewTopic, OwnedConsumerRecord, Producer, ProducerConfig,
@@ -11,7 +11,7 @@ use brokerless::{
 };
 use tokio::runtime::Runtime;
 
-use crate::op::{Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
+use crate::op::{Change, Driver, Facts, From, GroupOp, Name, Op, Rec, Reset, Settings, Spec, record_fact};
 use crate::ours_groups::{Group, Members};
 
 pub(crate) struct Ours {
@@ -32,6 +32,8 @@ impl Ours {
         let cluster = runtime.block_on(
             Cluster::builder()
                 .broker_property("offsets.topic.num.partitions", "5")
+                .broker_property("log.cleaner.backoff.ms", "86400000")
+                .broker_property("log.index.size.max.bytes", "65536")
                 .broker_property("log.retention.check.interval.ms", "86400000")
                 .start(),
         );
@@ -109,11 +111,53 @@ impl State {
                             format!("leader {leader} epoch {epoch} replicas {} isr {isr}", partition.replicas().len()),
                         );
                     }
-                    for (name, value) in topic.configs() {
-                        facts.add(format!("config {name}"), value);
-                    }
                 }
                 facts
+            }
+            Op::DescribeConfigs(name) => {
+                let described = admin.describe_topic_config(self.name(name)).await;
+                let mut facts = Facts::one("describe configs", done(&described));
+                for entry in described.unwrap_or_default() {
+                    if entry.name().starts_with("brokerless.") {
+                        continue;
+                    }
+                    let synonyms = entry.synonyms().iter();
+                    let synonyms: Vec<_> =
+                        synonyms.map(|it| format!("{}={} {}", it.name(), it.value(), it.source())).collect();
+                    facts.add(
+                        format!("config {}", entry.name()),
+                        format!(
+                            "{:?} {} {} {} {synonyms:?}",
+                            entry.value(),
+                            entry.source(),
+                            entry.config_type(),
+                            entry.is_read_only()
+                        ),
+                    );
+                }
+                facts
+            }
+            Op::AlterConfigs { topic, changes, validate_only } => {
+                let changes: Vec<_> = changes
+                    .iter()
+                    .map(|(change, name, value)| match change {
+                        Change::Set => AlterConfigOp::set(*name, value),
+                        Change::Delete => AlterConfigOp::delete(*name),
+                        Change::Append => AlterConfigOp::append(*name, value),
+                        Change::Subtract => AlterConfigOp::subtract(*name, value),
+                    })
+                    .collect();
+                let changes = [(ConfigResource::topic(self.name(topic)), changes)];
+                let altered = match validate_only {
+                    true => admin.validate_alter_configs(changes).await.remove(0),
+                    false => admin.incremental_alter_configs(changes).await.remove(0),
+                };
+                Facts::one("alter configs", done(&altered))
+            }
+            Op::Elect(name, partition, unclean) => {
+                let election = if *unclean { ElectionType::Unclean } else { ElectionType::Preferred };
+                let elected = admin.elect_leaders(election, [self.partition(name, *partition)]).await.remove(0);
+                Facts::one("elect", done(&elected))
             }
             Op::Produce { settings, topic, records } => self.produce(settings, topic, records).await,
             Op::ListOffsets(name, partition, spec) => self.list_offsets(name, *partition, *spec).await,

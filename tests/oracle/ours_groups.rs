@@ -133,6 +133,23 @@ impl Group<'_> {
                 consumer.assign([partition.clone()]).unwrap();
                 read_to_end(&mut consumer, &partition).await
             }
+            GroupOp::SetOffset { topic, partition, offset, note } => {
+                let committed = OffsetAndMetadata::new(*offset).metadata_text(note);
+                let altered = admin.alter_group_offsets(&self.id, [(self.partition(topic, *partition), committed)]);
+                Facts::one("set offset", done(&altered.await[0]))
+            }
+            GroupOp::ForgetOffset { topic, partition } => {
+                let forgotten = admin.delete_group_offsets(&self.id, [self.partition(topic, *partition)]).await;
+                Facts::one("forget offset", done(&forgotten[0]))
+            }
+            GroupOp::AllCommitted => {
+                let committed = admin.list_group_offsets(&self.id).await;
+                let mut facts = Facts::one("all committed", done(&committed));
+                for (partition, it) in committed.unwrap_or_default() {
+                    facts.add(partition, format!("{} {:?}", it.offset(), it.metadata()));
+                }
+                facts
+            }
             GroupOp::Describe => match self.view().await {
                 Ok(view) => view.facts(),
                 Err(error) => Facts::one("describe", code(&error)),

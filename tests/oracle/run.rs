@@ -69,7 +69,11 @@ pub(crate) fn compare(what: &str, cases: usize, generate: impl Fn(u64, i64) -> V
         for op in &it.ops {
             text += &format!("    {op:?}\n");
         }
-        text += &format!("  ours:    {:?}\n  Kafka's: {:?}\n", it.ours.0, it.theirs.0);
+        let only = |one: &Facts, other: &Facts| {
+            one.0.iter().filter(|fact| !other.0.contains(fact)).cloned().collect::<Vec<_>>()
+        };
+        text += &format!("  ours:    {:?}\n", only(&it.ours, &it.theirs));
+        text += &format!("  Kafka's: {:?}\n", only(&it.theirs, &it.ours));
         Some((it.summary(), text))
     };
     self::cases(what, cases, run, || {

@@ -73,6 +73,11 @@ impl AutoCommit {
 
 // What users call.
 impl Consumer {
+    /// The positions of everything returned so far: what [`Consumer::commit`] commits.
+    pub(crate) fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        self.subscriptions.consumed()
+    }
+
     /// Commits the positions of everything returned so far, and waits until that is accepted: Kafka's `commitSync()`.
     ///
     /// Retriable errors are retried for `default.api.timeout.ms`. Callbacks of earlier asynchronous commits have run

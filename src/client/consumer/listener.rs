@@ -72,6 +72,11 @@ impl RebalanceContext<'_> {
         self.consumer.subscriptions.find(&topic_partition.into())?.known_position()
     }
 
+    /// See [`Consumer::consumed`].
+    pub(crate) fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        self.consumer.consumed()
+    }
+
     /// Commits the positions of everything returned so far. The coordinator has handled it when this returns; the
     /// rebalance waits for its answer, and the poll that it happens in reports a refusal.
     pub fn commit(&mut self) {

@@ -14,7 +14,7 @@ use crate::client::consumer::listener::Event;
 use crate::client::consumer::partition_state::PartitionState;
 use crate::client::consumer::{Consumer, ConsumerConfig};
 use crate::cluster::{Clock, Cluster};
-use crate::metrics::{Counter, MetricConfig, Metrics, Scope, Sensor, Tally, TotalRate};
+use crate::metrics::{Counter, MetricConfig, Metrics, Scope, Sensor, TotalRate, Values};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
 
 /// After how many fetches, or polls, what was put by goes into its windows at the latest.
@@ -58,8 +58,8 @@ pub(super) struct FetchMetrics {
 /// Fetches whose sizes have not gone into windows yet.
 #[derive(Debug, Default)]
 struct Fetches {
-    bytes: Tally,
-    records: Tally,
+    bytes: Values,
+    records: Values,
 }
 
 /// What was read of one topic; it shares the scope of that.
@@ -199,7 +199,7 @@ impl FetchMetrics {
         let put_by = self.put_by.get_mut();
         put_by.bytes.add(bytes as f64);
         put_by.records.add(records as f64);
-        if put_by.bytes.count() == PUT_BY {
+        if put_by.bytes.count == PUT_BY {
             self.put_in(self.clock.now_ms());
         }
     }
@@ -213,8 +213,8 @@ impl FetchMetrics {
     /// Puts into windows what was put by.
     pub(super) fn put_in(&self, now_ms: i64) {
         let Fetches { bytes, records } = std::mem::take(&mut *self.put_by.lock());
-        self.fetch_size.record_tally(bytes, now_ms);
-        self.records_per_fetch.record_tally(records, now_ms);
+        self.fetch_size.record_all(bytes, now_ms);
+        self.records_per_fetch.record_all(records, now_ms);
     }
 }
 
@@ -290,7 +290,7 @@ pub(super) struct PollMetrics {
 #[derive(Debug, Default)]
 struct Polls {
     /// Ms from the beginning of one to that of the next.
-    between: Tally,
+    between: Values,
     /// Of those, what polls waited.
     waited_ms: i64,
 }
@@ -327,7 +327,7 @@ impl PollMetrics {
         if last_ms != NEVER {
             let put_by = self.put_by.get_mut();
             put_by.between.add((now_ms - last_ms) as f64);
-            if put_by.between.count() == PUT_BY {
+            if put_by.between.count == PUT_BY {
                 self.put_in(now_ms);
             }
         }
@@ -343,15 +343,15 @@ impl PollMetrics {
     pub(super) fn put_in(&self, now_ms: i64) {
         let mut put_by = self.put_by.lock();
         let between = std::mem::take(&mut put_by.between);
-        if between.count() > 0 {
+        if between.count > 0 {
             let waited_ms = std::mem::take(&mut put_by.waited_ms);
             // Polls within a millisecond have no ratio.
-            if between.sum() > 0.0 {
-                self.idle_ratio.record((waited_ms as f64 / between.sum()).min(1.0), now_ms);
+            if between.sum > 0.0 {
+                self.idle_ratio.record((waited_ms as f64 / between.sum).min(1.0), now_ms);
             }
         }
         drop(put_by);
-        self.between.record_tally(between, now_ms);
+        self.between.record_all(between, now_ms);
     }
 }
 

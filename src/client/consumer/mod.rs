@@ -44,13 +44,14 @@ mod stream;
 mod subscription_state;
 mod wakeup;
 
+pub use crate::client::partition_info::PartitionInfo;
 pub use assignor::PartitionAssignor;
 pub use commit::CommitHandle;
 pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use consumer::{Consumer, ConsumerGroupMetadata};
 pub use interceptor::ConsumerInterceptor;
 pub use listener::{RebalanceContext, RebalanceListener};
-pub use offsets::{OffsetAndTimestamp, PartitionInfo};
+pub use offsets::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, OwnedConsumerRecord};
 pub use records::{ConsumerRecords, IntoIter, Iter};
 pub use stream::ConsumerStream;

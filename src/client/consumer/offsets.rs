@@ -6,10 +6,11 @@ use std::task::Poll;
 
 use crate::client::consumer::Consumer;
 use crate::client::consumer::commit::no_group_id;
+use crate::client::partition_info::PartitionInfo;
+use crate::cluster::PartitionHandle;
 use crate::cluster::group::OffsetFetchRequest;
-use crate::cluster::{PartitionHandle, TopicImage};
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::{BrokerId, LeaderEpoch, Offset, OffsetAndMetadata, TopicPartition};
+use crate::types::{LeaderEpoch, Offset, OffsetAndMetadata, TopicPartition};
 
 impl Consumer {
     /// The offset of the next record that a poll would return of this partition. Looks up what is committed, if need be.
@@ -198,47 +199,5 @@ impl OffsetAndTimestamp {
     /// Epoch of the leader that appended the record.
     pub fn leader_epoch(&self) -> LeaderEpoch {
         self.leader_epoch
-    }
-}
-
-/// Where a partition lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionInfo {
-    topic_partition: TopicPartition,
-    leader: BrokerId,
-    replicas: Vec<BrokerId>,
-    in_sync_replicas: Vec<BrokerId>,
-}
-
-impl PartitionInfo {
-    /// Topic and index.
-    pub fn topic_partition(&self) -> &TopicPartition {
-        &self.topic_partition
-    }
-
-    /// `None` while no replica can lead.
-    pub fn leader(&self) -> Option<BrokerId> {
-        (self.leader != BrokerId::NONE).then_some(self.leader)
-    }
-
-    /// The brokers that have a replica, the preferred leader first.
-    pub fn replicas(&self) -> &[BrokerId] {
-        &self.replicas
-    }
-
-    /// Those whose replica is in sync.
-    pub fn in_sync_replicas(&self) -> &[BrokerId] {
-        &self.in_sync_replicas
-    }
-
-    fn of_topic(topic: &TopicImage) -> Vec<Self> {
-        let partitions = topic.partitions.iter().enumerate();
-        let info = partitions.map(|(index, partition)| Self {
-            topic_partition: TopicPartition::new(topic.name.clone(), index as i32),
-            leader: partition.leader,
-            replicas: partition.replicas.clone(),
-            in_sync_replicas: partition.isr.clone(),
-        });
-        info.collect()
     }
 }

@@ -162,6 +162,7 @@ impl Consumer {
                 return Poll::Pending;
             }
         }
+        let mut looked = false;
         loop {
             let now = self.now();
             if wait.is_over(now) {
@@ -171,6 +172,11 @@ impl Consumer {
             self.schedule_retry(now);
             self.arm(cx);
             if !self.has_news() && self.poll_events(cx, wait.deadline).is_pending() {
+                return Poll::Pending;
+            }
+            // A look that brought nothing and left something to do: others run before the next, so that whatever keeps it
+            // so can change.
+            if std::mem::replace(&mut looked, true) && pin!(tokio::task::yield_now()).poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.disarm();
@@ -307,5 +313,39 @@ struct Polling<'a>(&'a mut Consumer);
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.disarm();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TopicPartition;
+    use crate::{AutoOffsetReset, Cluster, ConsumerConfig, NewTopic, ProducerConfig, ProducerRecord};
+
+    /// A position that the partition refuses, and a reset that leads to the same: with each look there is something to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_that_gets_nowhere_lets_others_run() {
+        let cluster = Cluster::in_memory();
+        cluster.admin().create_topic(NewTopic::new("t")).await.unwrap();
+        let producer = cluster.producer(ProducerConfig::default()).unwrap();
+        for _ in 0..3 {
+            producer.send(ProducerRecord::to("t").value("v")).await.unwrap().await.unwrap();
+        }
+        let handle = cluster.leader(&TopicPartition::new("t", 0)).unwrap();
+        handle.delete_records(2).unwrap();
+        handle.offsets().store(0, 3, 3, 3);
+        let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
+        let mut consumer = cluster.consumer(config).unwrap();
+        consumer.assign([("t", 0)]).unwrap();
+        {
+            let mut poll = pin!(consumer.poll(Duration::from_secs(1)));
+            for _ in 0..20 {
+                assert!(futures::poll!(&mut poll).is_pending());
+            }
+        }
+        assert!(consumer.subscriptions.unsettled, "there is nothing in the way");
+        handle.offsets().store(2, 3, 3, 3);
+        let records = consumer.poll(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [2]);
     }
 }

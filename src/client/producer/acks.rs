@@ -79,7 +79,12 @@ impl Shared {
 
     /// Completes the oldest batch in flight, or has all of them sent again. Returns whether to go on waiting.
     fn acknowledge(&self, slot: &Arc<Slot>, result: Result<()>) -> bool {
+        let now = self.now();
         let mut state = slot.lock();
+        if let Some(InFlight { ack: Ack::Waiting { sent, .. }, .. }) = state.in_flight.front() {
+            let latency = now.saturating_duration_since(*sent);
+            self.count(slot, now, |tally| tally.answered(latency));
+        }
         let goes_on = match result {
             Err(error) if error.is_retriable() => {
                 state.lost = Some(error);

@@ -2,8 +2,10 @@
 
 use tokio::time::Instant;
 
-use crate::client::producer::delivery::{Callbacks, Completion, Outcome};
+use crate::client::producer::Delivery;
+use crate::client::producer::delivery::{Callback, Callbacks, Completion, Outcome};
 use crate::client::producer::identity::Sequence;
+use crate::client::producer::metrics::SentBatch;
 use crate::client::producer::timestamps::Timestamps;
 use crate::error::Error;
 use crate::record::{BatchBuilder, RecordBatch, RecordError, Records, SealOptions};
@@ -34,10 +36,43 @@ impl OpenBatch {
         }
     }
 
+    /// Adds a record; `None`, and nothing has happened, if there is no room for it.
+    #[inline(always)]
+    pub(super) fn append<'h>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+        callback: &mut Option<Callback>,
+    ) -> Option<Delivery> {
+        let index = self.append_index(timestamp, key, value, headers)?;
+        if let Some(callback) = callback.take() {
+            self.callbacks.push((index, callback));
+        }
+        Some(Delivery::of(self.completion.cell(), index))
+    }
+
+    /// The same, for the record's index in the batch.
+    #[inline(always)]
+    pub(super) fn append_index<'h>(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'h str, Option<&'h [u8]>)> + Clone,
+    ) -> Option<u32> {
+        let index = self.builder.try_append(timestamp, key, value, headers)?;
+        self.timestamps.push(index, timestamp);
+        Some(index)
+    }
+
     /// Takes no more records.
     pub(super) fn close(self) -> Batch {
         Batch {
             count: self.builder.count(),
+            raw_size: self.builder.size_in_bytes(),
+            largest_record: self.builder.largest_record(),
             content: Content::Built(self.builder),
             timestamps: self.timestamps,
             completion: self.completion,
@@ -64,6 +99,10 @@ pub(super) struct Batch {
     pub(super) memory: usize,
     /// Records in it.
     pub(super) count: u32,
+    /// Bytes before compression, header included.
+    pub(super) raw_size: usize,
+    /// Bytes of its largest record.
+    pub(super) largest_record: usize,
     /// How often a leader has answered with an error.
     pub(super) attempts: u32,
     /// How often it was put off: attempts, and searches for a leader.
@@ -112,6 +151,17 @@ impl Batch {
             Content::Sealed(batch) => Ok(batch.clone()),
             Content::Broken(error) => Err(error.clone()),
             Content::Built(_) => unreachable!("it was sealed above"),
+        }
+    }
+
+    /// What is counted of it when it is sent at `now`, as so many bytes.
+    pub(super) fn as_sent(&self, size: usize, now: Instant) -> SentBatch {
+        SentBatch {
+            records: self.count,
+            size,
+            raw_size: self.raw_size,
+            largest_record: self.largest_record,
+            queued: now.saturating_duration_since(self.created),
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Delivery`]: the future of one record, and the [`BatchCell`] that it shares with its batch.
 
+#[cfg(not(brokerless_loom))]
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -25,6 +26,8 @@ pub struct Delivery {
     place: Place,
 }
 
+// Loom's threads share one of the system's, and its objects must not outlive the model.
+#[cfg(not(brokerless_loom))]
 thread_local! {
     /// The reference of the delivery that this thread dropped last, for the next record of the same batch: whoever sends
     /// and drops deliveries at once, as most do, counts references once a batch instead of twice a record.
@@ -70,6 +73,12 @@ impl Delivery {
     /// The delivery of a record that was just put into the batch of this cell.
     #[inline(always)]
     pub(super) fn of(cell: &Arc<BatchCell>, index: u32) -> Self {
+        Self::new(Self::take_spare(cell).unwrap_or_else(|| Arc::clone(cell)), index)
+    }
+
+    #[cfg(not(brokerless_loom))]
+    #[inline]
+    fn take_spare(cell: &Arc<BatchCell>) -> Option<Arc<BatchCell>> {
         let spare = SPARE.try_with(|place| {
             let spare = place.take()?;
             if Arc::ptr_eq(&spare, cell) {
@@ -79,7 +88,12 @@ impl Delivery {
             place.set(Some(spare));
             None
         });
-        Self::new(spare.ok().flatten().unwrap_or_else(|| Arc::clone(cell)), index)
+        spare.ok().flatten()
+    }
+
+    #[cfg(brokerless_loom)]
+    fn take_spare(_: &Arc<BatchCell>) -> Option<Arc<BatchCell>> {
+        None
     }
 
     #[inline]
@@ -90,6 +104,11 @@ impl Delivery {
     /// Resolves, to nothing that matters, when the whole batch is complete.
     pub(super) fn last_of(cell: Arc<BatchCell>) -> Self {
         Self::new(cell, u32::MAX)
+    }
+
+    /// The batch's cell, and the record's index in it.
+    pub(super) fn whereabouts(&self) -> (&Arc<BatchCell>, u32) {
+        (self.cell(), self.place.index())
     }
 
     /// The result, if there is one already; `None` while the record is on its way.
@@ -114,6 +133,7 @@ impl Delivery {
     }
 }
 
+#[cfg(not(brokerless_loom))]
 impl Drop for Delivery {
     #[inline]
     fn drop(&mut self) {
@@ -230,6 +250,11 @@ impl BatchCell {
 
     fn is_done(&self) -> bool {
         self.resolved.get().is_some()
+    }
+
+    /// Whether the batch goes on in parts, which do not resolve together.
+    pub(super) fn is_split(&self) -> bool {
+        matches!(self.resolved.get(), Some(Resolved { outcome: Outcome::Split(_), .. }))
     }
 
     /// Publishes what became of the batch and wakes everyone who waits for it. Call with no lock held; only the first

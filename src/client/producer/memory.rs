@@ -1,8 +1,8 @@
 //! [`BufferMemory`]: the bound on what waits in a producer, Kafka's `buffer.memory`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tokio::sync::Semaphore;
+
+use crate::client::producer::signal::Signal;
 
 /// Counts the bytes of open and unacknowledged batches, by the capacity of their blocks. One permit is one byte.
 ///
@@ -11,13 +11,13 @@ use tokio::sync::Semaphore;
 pub(super) struct BufferMemory {
     available: Semaphore,
     total: usize,
-    waiting: AtomicUsize,
+    waiting: Signal,
 }
 
 impl BufferMemory {
     pub(super) fn new(total: usize) -> Self {
         let total = total.min(Semaphore::MAX_PERMITS);
-        Self { available: Semaphore::new(total), total, waiting: AtomicUsize::new(0) }
+        Self { available: Semaphore::new(total), total, waiting: Signal::default() }
     }
 
     pub(super) fn total(&self) -> usize {
@@ -46,14 +46,19 @@ impl BufferMemory {
 
     /// Announces a sender that is about to wait. Returns the announcement, and whether it is the only one.
     pub(super) fn announce_waiter(&self) -> (Waiting<'_>, bool) {
-        let others = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let others = self.waiting.raise();
         (Waiting(self), others == 0)
+    }
+
+    /// Senders that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.raised()
     }
 
     /// Whether senders wait, so that nothing should linger.
     #[inline]
     pub(super) fn is_exhausted(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+        self.waiting.raised() > 0
     }
 
     /// Gives back what a batch kept.
@@ -94,7 +99,7 @@ pub(super) struct Waiting<'a>(&'a BufferMemory);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiting.lower();
     }
 }
 

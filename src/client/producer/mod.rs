@@ -5,10 +5,13 @@
 //! | `producer`, `sending` | the public handle: `send`, `flush`, `close`, and waiting for memory and metadata |
 //! | `shared` | what handles share; the path of a record into its batch, none of which waits |
 //! | `topic`, `table` | routes: topic to partition count, sticky partition, slots; read without a lock |
-//! | `slot`, `batch` | one partition's batches: open, ready, in flight |
+//! | `slot`, `batch` | one partition's batches: open, ready, in flight; who sends them |
+//! | `signal` | how those who want all open batches sent, and those who open one, see each other |
 //! | `sender`, `acks`, `identity` | taking batches to the leader, retries, splits, expiry; acknowledgements; sequence numbers |
 //! | `driver` | the one background task: lingers, backoffs, timeouts |
-//! | `delivery`, `timestamps` | completion: one cell a batch, one future a record |
+//! | `delivery`, `deliveries`, `timestamps` | completion: one cell a batch, one future a record |
+//! | `interceptor` | the application's hooks on records and acknowledgements |
+//! | `metrics` | what is counted, a batch at a time |
 //! | `memory`, `send_clock` | the bound on buffered bytes; timestamps |
 //!
 //! Invariants
@@ -25,11 +28,16 @@
 mod acks;
 mod batch;
 mod config;
+mod deliveries;
 mod delivery;
 mod driver;
 mod identity;
+mod interceptor;
+#[cfg(all(test, brokerless_loom))]
+mod loom_tests;
 mod memory;
 mod metadata;
+mod metrics;
 mod partitioner;
 #[expect(clippy::module_inception, reason = "the noun is producer")]
 mod producer;
@@ -39,6 +47,7 @@ mod send_error;
 mod sender;
 mod sending;
 mod shared;
+mod signal;
 mod slot;
 mod starved;
 mod table;
@@ -46,7 +55,9 @@ mod timestamps;
 mod topic;
 
 pub use config::ProducerConfig;
+pub use deliveries::{Deliveries, SendAllError};
 pub use delivery::Delivery;
+pub use interceptor::ProducerInterceptor;
 pub use metadata::RecordMetadata;
 pub use partitioner::{Partitioner, Partitioning};
 pub use producer::Producer;

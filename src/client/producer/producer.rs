@@ -1,19 +1,23 @@
 //! [`Producer`]: the public handle.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::producer::delivery::producer_closed;
+use crate::client::partition_info::PartitionInfo;
+use crate::client::producer::delivery::{Callback, producer_closed};
 use crate::client::producer::driver::Driver;
 use crate::client::producer::memory::Grant;
 use crate::client::producer::shared::{Attempt, Blocked, Sent, Shared};
-use crate::client::producer::{Delivery, ProducerConfig, ProducerRecord, RecordMetadata, SendError, Sending};
+use crate::client::producer::{
+    Deliveries, Delivery, ProducerConfig, ProducerRecord, RecordMetadata, SendAllError, SendError, Sending,
+};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::types::TopicPartition;
+use crate::metrics::Metrics;
 use crate::util::race::{Either, race};
 
 /// Sends records to topics: Kafka's producer.
@@ -67,11 +71,20 @@ impl Drop for Handle {
     }
 }
 
+/// Producers without a `client.id`, which are numbered as Kafka's are.
+static UNNAMED: AtomicU64 = AtomicU64::new(0);
+
 impl Producer {
     /// A producer on this cluster.
     pub(crate) fn new(cluster: Cluster, config: ProducerConfig) -> Result<Self> {
         let driver = Driver::new(cluster.clock().now(), Arc::clone(cluster.memory()));
-        let shared = Arc::new(Shared::new(cluster, config.settings()?, Arc::clone(&driver)));
+        let mut settings = config.settings()?;
+        if settings.client_id.is_empty() {
+            let number = UNNAMED.fetch_add(1, Ordering::Relaxed) + 1;
+            settings.client_id = format!("producer-{number}").into();
+        }
+        let shared = Arc::new(Shared::new(cluster, settings, Arc::clone(&driver)));
+        shared.metrics.register_gauges(&shared);
         // It ends by itself once the last handle is gone.
         let _task = shared.cluster.spawn(driver.run(Arc::downgrade(&shared)))?;
         Ok(Self { _handle: Arc::new(Handle(Arc::clone(&shared))), shared })
@@ -123,19 +136,107 @@ impl Producer {
         Sending::new(self, record, Some(Box::new(callback)))
     }
 
-    /// Waits for what the record needs, and tries again, until `max.block.ms` is over.
+    /// Puts records into their batches, in order: as a [`send`](Producer::send) of each one, but cheaper, because
+    /// neighbours that go to one partition share its lock and, where they bring none, their timestamp. Kafka has no such
+    /// call.
+    ///
+    /// ```
+    /// # use brokerless::{Cluster, NewTopic, ProducerConfig, ProducerRecord};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+    /// # let cluster = Cluster::in_memory();
+    /// # cluster.admin().create_topic(NewTopic::new("lines")).await?;
+    /// # let producer = cluster.producer(ProducerConfig::default())?;
+    /// let text = "one\ntwo\nthree";
+    /// let records: Vec<_> = text.lines().map(|line| ProducerRecord::to("lines").value(line)).collect();
+    /// let deliveries = producer.send_all(&records).await?;
+    /// deliveries.all().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Dropped before it resolves, some of the records were sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Producer::send), at the first record that cannot be sent. It says how many were, and has their
+    /// deliveries.
+    pub async fn send_all(&self, records: &[ProducerRecord<'_>]) -> Result<Deliveries, SendAllError> {
+        let mut deliveries = Deliveries::default();
+        while deliveries.len() < records.len() {
+            let rest = &records[deliveries.len()..];
+            if self.shared.try_send_run(rest, &mut deliveries) > 0 {
+                continue;
+            }
+            // Whatever takes more than an open batch with room: one record, and then on.
+            match self.send(rest[0].clone()).await {
+                Ok(delivery) => deliveries.push(&delivery),
+                Err(error) => return Err(SendAllError::new(error.into(), deliveries)),
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Sends what the interceptors make of a record.
+    pub(super) async fn send_intercepted<'a: 's, 's>(
+        &'s self,
+        record: ProducerRecord<'a>,
+        callback: Option<Callback>,
+    ) -> Result<Delivery, SendError<'a>> {
+        // Behind the end nothing is intercepted any more.
+        if self.shared.is_closed() {
+            return Err(SendError::new(producer_closed(), record));
+        }
+        let interceptors = &self.shared.settings.interceptors;
+        let intercepted = interceptors.on_send(record.clone());
+        let acknowledged = interceptors.clone();
+        let callback = Box::new(move |result: Result<RecordMetadata>| {
+            acknowledged.on_acknowledgement(&result);
+            if let Some(callback) = callback {
+                callback(result);
+            }
+        });
+        let mut attempt = Attempt::with_callback(Some(callback));
+        let sent = match self.shared.try_send(&intercepted, &mut attempt) {
+            Ok(Sent { delivery, worked }) => {
+                if worked {
+                    consume_budget().await;
+                }
+                return Ok(delivery);
+            }
+            Err(blocked) => self.send_waiting(&intercepted, attempt, *blocked).await,
+        };
+        sent.map_err(|error| {
+            interceptors.on_send_error(&intercepted, &error);
+            SendError::new(error, record)
+        })
+    }
+
+    /// Sends a record that could not be sent at once.
     pub(super) async fn send_blocked<'a, 's>(
         &'s self,
         record: ProducerRecord<'a>,
+        attempt: Attempt<'s>,
+        blocked: Blocked,
+    ) -> Result<Delivery, SendError<'a>> {
+        let sent = self.send_waiting(&record, attempt, blocked).await;
+        sent.map_err(|error| SendError::new(error, record))
+    }
+
+    /// Waits for what the record needs, and tries again, until `max.block.ms` is over.
+    async fn send_waiting<'s>(
+        &'s self,
+        record: &ProducerRecord<'_>,
         mut attempt: Attempt<'s>,
         mut blocked: Blocked,
-    ) -> Result<Delivery, SendError<'a>> {
+    ) -> Result<Delivery> {
         let deadline = self.shared.now() + self.shared.settings.max_block;
         loop {
-            if let Err(error) = self.wait_for(blocked, deadline, &record, &mut attempt).await {
-                return Err(SendError::new(error, record));
+            if let Err(error) = self.wait_for(blocked, deadline, record, &mut attempt).await {
+                if !error.is_closed() {
+                    self.shared.metrics.send_failed(self.now_ms());
+                }
+                return Err(error);
             }
-            match self.shared.try_send(&record, &mut attempt) {
+            match self.shared.try_send(record, &mut attempt) {
                 Ok(Sent { delivery, .. }) => {
                     consume_budget().await;
                     return Ok(delivery);
@@ -155,11 +256,17 @@ impl Producer {
         match blocked {
             Blocked::Failed(error) => Err(error),
             Blocked::Metadata { version, partitions } => {
-                let changed = self.newer_metadata(version, deadline).await?;
-                changed.ok_or_else(|| self.no_metadata(record.topic, record.partition, partitions))
+                let started = self.shared.now();
+                let changed = self.newer_metadata(version, deadline).await;
+                self.shared.metrics.waited_for_metadata(self.shared.now() - started);
+                changed?.ok_or_else(|| self.no_metadata(record.topic, record.partition, partitions))
             }
             Blocked::Memory(bytes) => {
-                let grant = self.wait_until(deadline, self.acquire_memory(bytes)).await?;
+                let started = self.shared.now();
+                let grant = self.wait_until(deadline, self.acquire_memory(bytes)).await;
+                let is_exhausted = matches!(grant, Ok(None));
+                self.shared.metrics.waited_for_memory(self.shared.now() - started, is_exhausted, self.now_ms());
+                let grant = grant?;
                 attempt.grant = Some(grant.ok_or_else(|| self.no_memory(bytes))?);
                 Ok(())
             }
@@ -225,7 +332,9 @@ impl Producer {
         if self.shared.is_closed() {
             return Err(producer_closed());
         }
+        let started = self.shared.now();
         self.complete_everything().await;
+        self.shared.metrics.flushed(self.shared.now() - started);
         Ok(())
     }
 
@@ -269,24 +378,19 @@ impl Producer {
         }
     }
 
-    /// The partitions of a topic, in order, waiting for it to be created for up to `max.block.ms`.
+    /// The partitions of a topic, in order, with their leaders, waiting for it to be created for up to `max.block.ms`.
     ///
     /// # Errors
     ///
     /// A timeout if there is no such topic by then; `INVALID_TOPIC_EXCEPTION`; closed.
-    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
+    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>> {
         let deadline = self.shared.now() + self.shared.settings.max_block;
         loop {
             if self.shared.is_closed() {
                 return Err(producer_closed());
             }
-            let blocked = match self.shared.partition_count(topic) {
-                Ok(count) => {
-                    let topic: Arc<str> = topic.into();
-                    return Ok((0..count)
-                        .map(|partition| TopicPartition::new(Arc::clone(&topic), partition))
-                        .collect());
-                }
+            let blocked = match self.shared.partitions(topic) {
+                Ok(partitions) => return Ok(partitions),
                 Err(blocked) => *blocked,
             };
             let version = match blocked {
@@ -299,7 +403,33 @@ impl Producer {
         }
     }
 
-    /// `client.id`.
+    /// The producer's metrics now, under Kafka's names: the groups `producer-metrics`, and `producer-topic-metrics` with a
+    /// tag `topic`. [`Cluster::metrics`] has them among those of all clients.
+    ///
+    /// Values are gathered a batch at a time, so records of an open batch do not count yet. A batch taken to its leader is
+    /// what Kafka calls a request.
+    ///
+    /// ```
+    /// # use brokerless::{Cluster, NewTopic, ProducerConfig, ProducerRecord};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+    /// # let cluster = Cluster::in_memory();
+    /// # cluster.admin().create_topic(NewTopic::new("orders")).await?;
+    /// let producer = cluster.producer(ProducerConfig::default().client_id("billing"))?;
+    /// producer.send(ProducerRecord::to("orders").value("3 apples")).await?.await?;
+    /// let metrics = producer.metrics();
+    /// let sent = metrics.value("record-send-total", "producer-metrics", &[("client-id", "billing")]);
+    /// assert_eq!(sent, Some(1.0));
+    /// # Ok(()) }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics.read(self.now_ms())
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.shared.cluster.clock().now_ms()
+    }
+
+    /// `client.id`; `producer-` and a number where none was configured.
     pub fn client_id(&self) -> &str {
         &self.shared.settings.client_id
     }

@@ -107,6 +107,14 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
+    /// Takes all headers of this name away.
+    pub fn remove_headers(mut self, name: &str) -> Self {
+        if let Some(brought) = &mut self.brought {
+            brought.headers.retain(|header| header.name != name);
+        }
+        self
+    }
+
     /// The key's bytes; `None` is Kafka's null.
     #[inline]
     pub fn key_bytes(&self) -> Option<&[u8]> {
@@ -281,5 +289,7 @@ mod tests {
         let record = ProducerRecord::to("t").header("a", "1").null_header(String::from("b")).header("a", vec![2]);
         let pairs: Vec<_> = record.header_pairs().collect();
         assert_eq!(pairs, [("a", Some(&b"1"[..])), ("b", None), ("a", Some(&[2][..]))]);
+        let without = record.clone().remove_headers("a").remove_headers("c");
+        assert_eq!(without.header_pairs().collect::<Vec<_>>(), [("b", None)]);
     }
 }

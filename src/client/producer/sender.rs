@@ -15,25 +15,19 @@
 //! 3. A batch that is put off goes back to the front, and nothing overtakes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::client::producer::batch::Batch;
 use crate::client::producer::delivery::{Outcome, producer_closed};
+use crate::client::producer::metrics::Tally;
 use crate::client::producer::shared::Shared;
-use crate::client::producer::slot::{Ack, InFlight, Leader, Slot, SlotState};
+use crate::client::producer::slot::{Ack, InFlight, InHand, Leader, Slot, SlotState};
 use crate::cluster::{AppendInfo, PartitionHandle};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Acks;
 use crate::util::sync::MutexGuard;
-
-/// A batch in hand, and how things stood when it was taken.
-struct InHand {
-    batch: Batch,
-    is_expired: bool,
-    /// Whether batches before it are not acknowledged yet; it must not complete before them.
-    is_behind: bool,
-}
 
 /// What became of a batch in hand.
 enum Fate {
@@ -50,27 +44,17 @@ enum Fate {
 impl Shared {
     /// Sends what is ready. If another thread is at it already, that thread sees what is ready now, too.
     pub(super) fn drain(&self, slot: &Arc<Slot>) {
-        let mut state = slot.lock();
-        if state.draining {
-            return;
-        }
-        state.draining = true;
-        let mut leader = state.leader.take();
-        while let Some(InHand { batch, is_expired, is_behind }) = self.take_next(slot, &mut state) {
-            state.current = Some(Arc::clone(batch.completion.cell()));
-            drop(state);
+        let send = |InHand { batch, now, is_expired, is_behind }, leader: &mut Option<Leader>| {
             let fate = if self.is_terminated() {
                 Fate::Done(batch, Outcome::Failed(producer_closed()))
             } else if is_expired {
                 self.expire(slot, batch)
             } else {
-                self.send_batch(slot, &mut leader, batch)
+                self.send_batch(slot, leader, batch, now)
             };
-            state = self.settle(slot, fate, is_behind);
-            state.current = None;
-        }
-        state.draining = false;
-        state.leader = leader;
+            self.settle(slot, fate, is_behind)
+        };
+        let Some(state) = slot.drain(|state| self.take_next(slot, state), send) else { return };
         let deadline = state.next_deadline(self.settings.linger, self.settings.delivery_timeout);
         drop(state);
         if let Some(deadline) = deadline {
@@ -81,7 +65,7 @@ impl Shared {
     /// The batch whose turn it is, numbered; `None` if nothing can be sent now.
     fn take_next(&self, slot: &Slot, state: &mut SlotState) -> Option<InHand> {
         if let Some(error) = state.lost.take() {
-            self.take_back(state, &error);
+            self.take_back(slot, state, &error);
         }
         let is_terminated = self.is_terminated();
         // What is open waits for its linger, which is the driver's business, unless there is none; or it has expired,
@@ -118,12 +102,13 @@ impl Shared {
                 }
             }
         }
-        Some(InHand { batch, is_expired, is_behind })
+        Some(InHand { batch, now, is_expired, is_behind })
     }
 
     /// Batches in flight whose leader cannot tell any more whether they are stored: they go first again. The leader
     /// recognizes those of an idempotent producer by their sequence numbers, if it has them.
-    fn take_back(&self, state: &mut SlotState, error: &Error) {
+    fn take_back(&self, slot: &Slot, state: &mut SlotState, error: &Error) {
+        let now = self.now();
         while let Some(InFlight { mut batch, ack }) = state.in_flight.pop_back() {
             match ack {
                 Ack::Done(outcome) => batch.decided = Some(outcome),
@@ -131,17 +116,18 @@ impl Shared {
                     batch.attempts += 1;
                     batch.backoffs += 1;
                     batch.last_error = Some(error.clone());
+                    self.count(slot, now, |tally| tally.retried(batch.count));
                 }
             }
             state.ready.push_front(batch);
         }
         if let Some(batch) = state.ready.front() {
-            state.blocked_until = Some(self.now() + self.settings.backoff(batch.backoffs));
+            state.blocked_until = Some(now + self.settings.backoff(batch.backoffs));
         }
     }
 
     /// Takes a batch to its leader.
-    fn send_batch(&self, slot: &Slot, leader: &mut Option<Leader>, mut batch: Batch) -> Fate {
+    fn send_batch(&self, slot: &Slot, leader: &mut Option<Leader>, mut batch: Batch, now: Instant) -> Fate {
         if let Some(outcome) = batch.decided.take() {
             return Fate::Done(batch, outcome);
         }
@@ -172,14 +158,29 @@ impl Shared {
         };
         let acks = self.settings.acks;
         batch.space_version = self.cluster.memory().space_version();
-        match handle.append(sealed, acks) {
+        let sent = batch.as_sent(sealed.size_in_bytes(), now);
+        let answer = handle.append(sealed, acks);
+        self.count(slot, now, |tally| {
+            tally.sent(sent);
+            if acks != Acks::None && answer.as_ref().map_or(true, |info| info.acked) {
+                // Within the call.
+                tally.answered(Duration::ZERO);
+            }
+        });
+        match answer {
             // Nobody answers, so nobody knows: not even an error is seen.
             _ if acks == Acks::None => Fate::Done(batch, Outcome::WITHOUT_OFFSET),
             Ok(info) if info.acked => Fate::Done(batch, Outcome::stored(info)),
             Ok(info) => Fate::Appended(batch, info, Arc::clone(handle)),
             Err(error) => {
                 *leader = None;
-                self.refused(slot, batch, error)
+                let fate = self.refused(slot, batch, error);
+                match &fate {
+                    Fate::PutOff(batch) => self.count(slot, now, |tally| tally.retried(batch.count)),
+                    Fate::Split(_) => self.count(slot, now, Tally::split),
+                    _ => {}
+                }
+                fate
             }
         }
     }
@@ -333,6 +334,9 @@ impl Shared {
     /// Completes a batch: callbacks, deliveries, memory. Call with no lock held.
     pub(super) fn finish(&self, slot: &Slot, batch: Batch, outcome: Outcome) {
         slot.remove_queued(1);
+        if let Outcome::Failed(_) = &outcome {
+            self.count(slot, self.now(), |tally| tally.failed(batch.count));
+        }
         let Batch { completion, timestamps, callbacks, memory, .. } = batch;
         completion.complete(outcome, timestamps, callbacks);
         self.memory.release(memory);

@@ -42,6 +42,9 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
     #[inline(never)]
     fn poll_uncommon(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, SendError<'a>>> {
         assert!(!self.sent, "{RESOLVED}");
+        if !self.producer.shared().settings.interceptors.is_empty() {
+            self.intercept();
+        }
         loop {
             match &mut self.state {
                 State::Unsent(record, callback) => {
@@ -62,6 +65,15 @@ impl<'p, 'a: 'p> Sending<'p, 'a> {
                 }
                 State::Waiting(waiting) => return waiting.as_mut().poll(cx),
             }
+        }
+    }
+
+    /// Has the interceptors see the record.
+    fn intercept(&mut self) {
+        if matches!(self.state, State::Unsent(..))
+            && let State::Unsent(record, callback) = std::mem::replace(&mut self.state, State::Yielding(None))
+        {
+            self.state = State::Waiting(Box::pin(self.producer.send_intercepted(record, callback)));
         }
     }
 

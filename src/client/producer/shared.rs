@@ -1,20 +1,24 @@
 //! [`Shared`]: what all handles of one producer share, and the path of a record into its batch.
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tokio::sync::Semaphore;
 
+use crate::client::partition_info::PartitionInfo;
 use crate::client::producer::batch::OpenBatch;
 use crate::client::producer::config::Settings;
 use crate::client::producer::delivery::{Callback, Delivery, Outcome, producer_closed};
 use crate::client::producer::driver::Driver;
 use crate::client::producer::identity::ProducerIdentity;
 use crate::client::producer::memory::{BufferMemory, Grant};
+use crate::client::producer::metrics::ProducerMetrics;
+use crate::client::producer::signal::Signal;
 use crate::client::producer::slot::{Ack, InFlight, Slot, SlotState};
 use crate::client::producer::topic::{Topic, Topics};
-use crate::client::producer::{Partitioning, ProducerRecord};
-use crate::cluster::{Cluster, MetadataImage, validate_topic_name};
+use crate::client::producer::{Deliveries, Partitioning, ProducerRecord};
+use crate::cluster::{Clock, Cluster, MetadataImage, validate_topic_name};
 use crate::error::{Error, ErrorCode};
 use crate::record::{BatchBuilder, BatchHeader};
 use crate::util::block_pool::{Block, BlockPool};
@@ -31,8 +35,9 @@ pub(super) struct Shared {
     pub(super) memory: BufferMemory,
     pub(super) identity: ProducerIdentity,
     pub(super) driver: Arc<Driver>,
+    pub(super) metrics: ProducerMetrics,
     /// Set by the first `close`: no more records are taken.
-    closed: AtomicBool,
+    closed: Signal,
     /// Never has permits, and is closed with the producer: `acquire` resolves for everyone who waits for something else.
     closing: Semaphore,
     /// Set when nothing more is sent and whatever is left fails.
@@ -41,9 +46,14 @@ pub(super) struct Shared {
     blocks: Option<Arc<BlockPool>>,
     /// Whether records may take the short way: see [`Shared::try_send_common`].
     is_common: bool,
+    /// Whether every record that fits a block fits `max.request.size`.
+    is_any_size_fine: bool,
     /// Bytes in a block: `batch.size` less the batch's header.
     block_size: usize,
 }
+
+/// Records that share one lock and one timestamp at most: some two microseconds' worth of 100 bytes.
+const LONGEST_RUN: usize = 128;
 
 /// Smaller blocks are not worth a pool: it reserves a place for each block that it may keep.
 const SMALLEST_POOLED_BLOCK: usize = 4_000;
@@ -89,17 +99,23 @@ pub(super) struct Sent {
 impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Settings, driver: Arc<Driver>) -> Self {
         let block_size = settings.batch_size.min(settings.buffer_memory).saturating_sub(BatchHeader::SIZE);
+        let is_any_size_fine = block_size + BatchHeader::SIZE <= settings.max_request_size;
         Self {
             topics: Topics::new(settings.adaptive_partitioning, cluster.next_seed()),
             memory: BufferMemory::new(settings.buffer_memory),
             identity: ProducerIdentity::default(),
             driver,
-            closed: AtomicBool::new(false),
+            metrics: ProducerMetrics::new(&cluster, &settings.client_id),
+            closed: Signal::default(),
             closing: Semaphore::new(0),
             terminated: AtomicBool::new(false),
             blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
-            is_common: matches!(settings.partitioning, Partitioning::Default) && !settings.linger.is_zero(),
+            is_common: matches!(settings.partitioning, Partitioning::Default)
+                && !settings.linger.is_zero()
+                && settings.interceptors.is_empty()
+                && is_any_size_fine,
+            is_any_size_fine,
             cluster,
             settings,
         }
@@ -111,27 +127,62 @@ impl Shared {
     pub(super) fn try_send_common(&self, record: &ProducerRecord<'_>) -> Option<Delivery> {
         // Before the lock: behind an atomic operation the processor would wait for the counter.
         let ticks = coarse_time::ticks();
-        if !self.is_common || record.timestamp.is_some_and(|timestamp| timestamp < 0) {
+        if !self.is_common {
             return None;
         }
         let topic = self.topics.find(record.topic, &self.cluster)?;
-        let partitions = topic.partitions();
-        if partitions <= 0 {
-            return None;
-        }
-        let partition = match (record.partition, record.key_bytes()) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-            (None, _) => topic.sticky_partition(),
-        };
-        if !(0..partitions).contains(&partition) {
-            return None;
-        }
+        let partition = self.common_partition(topic, record)?;
         let mut state = topic.slot(partition).lock();
         if self.is_closed() {
             return None;
         }
-        Self::append_to_open(&self.cluster, &mut state, record, &mut None, ticks)
+        Self::append_to_open(self.cluster.clock(), &mut state, record, &mut None, ticks)
+    }
+
+    /// The partition of a record that may take the short way.
+    #[inline(always)]
+    fn common_partition(&self, topic: &Topic, record: &ProducerRecord<'_>) -> Option<i32> {
+        if record.timestamp.is_some_and(|timestamp| timestamp < 0) {
+            return None;
+        }
+        let partitions = topic.partitions();
+        if partitions <= 0 {
+            return None;
+        }
+        let partition = match record.partition {
+            Some(partition) => partition,
+            None => self.default_partition(topic, record, partitions),
+        };
+        (0..partitions).contains(&partition).then_some(partition)
+    }
+
+    /// The same for the first of these records and those of its partition that follow, under one lock. Returns how many
+    /// were taken.
+    pub(super) fn try_send_run(&self, records: &[ProducerRecord<'_>], deliveries: &mut Deliveries) -> usize {
+        let ticks = coarse_time::ticks();
+        let Some(first) = records.first().filter(|_| self.is_common) else { return 0 };
+        let Some(topic) = self.topics.find(first.topic, &self.cluster) else { return 0 };
+        let Some(partition) = self.common_partition(topic, first) else { return 0 };
+        let mut state = topic.slot(partition).lock();
+        let SlotState { open, clock, .. } = &mut *state;
+        let Some(open) = open.as_mut().filter(|_| !self.is_closed()) else { return 0 };
+        let now_ms = clock.now_ms(self.cluster.clock(), ticks);
+        let first_index = open.builder.count();
+        for record in records.iter().take(LONGEST_RUN) {
+            // Mostly it is the same `str`, not only an equal one.
+            let is_same_topic = ptr::eq(record.topic, first.topic) || record.topic == first.topic;
+            let follows = is_same_topic && self.common_partition(topic, record) == Some(partition);
+            let timestamp = record.timestamp.unwrap_or(now_ms);
+            let (key, value) = (record.key_bytes(), record.value_bytes());
+            if !follows || open.append_index(timestamp, key, value, record.header_pairs()).is_none() {
+                break;
+            }
+        }
+        let taken = open.builder.count() - first_index;
+        if taken > 0 {
+            deliveries.push_run(open.completion.cell(), first_index, taken);
+        }
+        taken as usize
     }
 
     /// Puts a record into its batch, and sends batches that this fills. Never waits.
@@ -145,6 +196,9 @@ impl Shared {
         {
             return Err(invalid_timestamp(record.topic, timestamp));
         }
+        if !self.is_any_size_fine {
+            self.check_size(size_bound(record))?;
+        }
         let mut worked = false;
         loop {
             // Before the lock: behind an atomic operation the processor would wait for the counter.
@@ -155,7 +209,8 @@ impl Shared {
             if self.is_closed() {
                 return Err(failed(producer_closed()));
             }
-            let Some(delivery) = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
+            let Some(delivery) =
+                Self::append_to_open(self.cluster.clock(), &mut state, record, &mut attempt.callback, ticks)
             else {
                 if state.open.is_none() {
                     let sent = self.open_batch(slot, state, record, attempt)?;
@@ -179,7 +234,7 @@ impl Shared {
     /// `None` if there is no open batch, or no room in it.
     #[inline(always)]
     fn append_to_open(
-        cluster: &Cluster,
+        clock: &Clock,
         state: &mut SlotState,
         record: &ProducerRecord<'_>,
         callback: &mut Option<Callback>,
@@ -188,15 +243,9 @@ impl Shared {
         let open = state.open.as_mut()?;
         let timestamp = match record.timestamp {
             Some(timestamp) => timestamp,
-            None => state.clock.now_ms(cluster.clock(), ticks),
+            None => state.clock.now_ms(clock, ticks),
         };
-        let index =
-            open.builder.try_append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs())?;
-        open.timestamps.push(index, timestamp);
-        if let Some(callback) = callback.take() {
-            open.callbacks.push((index, callback));
-        }
-        Some(Delivery::of(open.completion.cell(), index))
+        open.append(timestamp, record.key_bytes(), record.value_bytes(), record.header_pairs(), callback)
     }
 
     /// Opens a batch with this record.
@@ -208,8 +257,9 @@ impl Shared {
         record: &ProducerRecord<'_>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Sent, Box<Blocked>> {
-        let needed = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
-        self.check_size(needed + BatchHeader::SIZE)?;
+        let size = size_bound(record);
+        self.check_size(size)?;
+        let needed = size - BatchHeader::SIZE;
         let bytes = needed.max(self.block_size);
         let grant = match attempt.grant.take().filter(|grant| grant.bytes() >= bytes) {
             Some(grant) => grant,
@@ -222,13 +272,12 @@ impl Shared {
         let created = self.now();
         state.open = Some(OpenBatch::new(slot.topic_partition().clone(), block, grant.keep(), created));
         let ticks = coarse_time::ticks();
-        let delivery = Self::append_to_open(&self.cluster, &mut state, record, &mut attempt.callback, ticks)
+        let delivery = Self::append_to_open(self.cluster.clock(), &mut state, record, &mut attempt.callback, ticks)
             .expect("the block was made to hold this record");
 
         let is_full = state.open.as_ref().is_some_and(|open| open.builder.size_in_bytes() >= self.settings.batch_size);
-        // Either the thread that closes the producer, or waits for memory, sees this batch when it then looks through
-        // the slots, or this thread sees that it is there: both order their store and their loads.
-        fence(Ordering::SeqCst);
+        // Whoever closes the producer, or waits for memory, sees this batch, or is seen here.
+        Signal::fence_behind_opening();
         let worked = if is_full || self.memory.is_exhausted() || self.is_closed() {
             slot.close_open(&mut state, is_full, self.settings.batch_size);
             drop(state);
@@ -280,12 +329,7 @@ impl Shared {
         attempt: &mut Attempt<'_>,
     ) -> Result<i32, Box<Blocked>> {
         let partition = match &self.settings.partitioning {
-            Partitioning::Default => {
-                return Ok(match record.key_bytes() {
-                    Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
-                    _ => topic.sticky_partition(),
-                });
-            }
+            Partitioning::Default => return Ok(self.default_partition(topic, record, partitions)),
             Partitioning::RoundRobin => topic.round_robin_partition(),
             Partitioning::Custom(partitioner) => partitioner.partition(record, partitions),
         };
@@ -301,12 +345,21 @@ impl Shared {
         Ok(partition)
     }
 
+    /// By the key, or sticky.
+    #[inline(always)]
+    fn default_partition(&self, topic: &Topic, record: &ProducerRecord<'_>, partitions: i32) -> i32 {
+        match record.key_bytes() {
+            Some(key) if !self.settings.ignore_keys => partition_for_key(key, partitions),
+            _ => topic.sticky_partition(),
+        }
+    }
+
     /// A topic that this producer has not written to: learns it from the metadata, or says that it is not there.
     #[cold]
     fn find_unknown(&self, name: &str) -> Result<&Topic, Box<Blocked>> {
         let image = self.image_with(name);
         if let Some(topic) = image.topic(name) {
-            self.topics.add(topic);
+            self.topics.add(topic, &self.metrics);
             if let Some(topic) = self.topics.find(name, &self.cluster) {
                 return Ok(topic);
             }
@@ -314,11 +367,11 @@ impl Shared {
         Err(missing_topic(name, image.offset))
     }
 
-    /// How many partitions an existing topic has.
-    pub(super) fn partition_count(&self, topic: &str) -> Result<i32, Box<Blocked>> {
+    /// The partitions of an existing topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<Vec<PartitionInfo>, Box<Blocked>> {
         let image = self.image_with(topic);
         match image.topic(topic) {
-            Some(topic) => Ok(topic.partitions.len() as i32),
+            Some(topic) => Ok(PartitionInfo::of_topic(topic)),
             None => Err(missing_topic(topic, image.offset)),
         }
     }
@@ -349,10 +402,7 @@ impl Shared {
     pub(super) fn send_everything(&self) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         for slot in self.topics.slots() {
-            let mut state = slot.lock();
-            slot.close_open(&mut state, false, self.settings.batch_size);
-            let last = state.last_closed();
-            drop(state);
+            let last = slot.close_all(self.settings.batch_size);
             self.drain(slot);
             deliveries.extend(last.filter(|delivery| !delivery.is_done()));
         }
@@ -361,14 +411,13 @@ impl Shared {
 
     /// Takes no more records, and calls back everyone who waits in `send`.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.closed.raise();
         self.closing.close();
     }
 
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+        self.closed.raised() > 0
     }
 
     /// Resolves when the producer is closed.
@@ -385,7 +434,7 @@ impl Shared {
     /// Ends the driver and fails whatever is not complete.
     pub(super) fn terminate(&self) {
         self.close();
-        self.terminated.store(true, Ordering::SeqCst);
+        let is_first = !self.terminated.swap(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         self.driver.stop();
         for slot in self.topics.slots() {
@@ -403,7 +452,16 @@ impl Shared {
             // Fails what is ready, as would a thread that is already draining.
             self.drain(slot);
         }
+        if is_first {
+            self.settings.interceptors.on_close();
+        }
     }
+}
+
+/// Bytes of a batch with nothing but this record, at most.
+fn size_bound(record: &ProducerRecord<'_>) -> usize {
+    let record = BatchBuilder::upper_bound(record.key_bytes(), record.value_bytes(), record.header_pairs());
+    record + BatchHeader::SIZE
 }
 
 #[cold]

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::client::producer::batch::{Batch, OpenBatch};
 use crate::client::producer::delivery::{BatchCell, Delivery, Outcome};
 use crate::client::producer::identity::Sequences;
+use crate::client::producer::metrics::{SlotMetrics, TopicMetrics};
 use crate::client::producer::send_clock::SendClock;
 use crate::client::producer::topic::Sticky;
 use crate::cluster::PartitionHandle;
@@ -25,6 +26,7 @@ pub(super) struct Slot {
     sticky: Arc<Sticky>,
     /// Batches that are closed and not complete.
     queued: AtomicUsize,
+    metrics: SlotMetrics,
     state: Mutex<SlotState>,
 }
 
@@ -60,6 +62,15 @@ pub(super) struct Leader {
     pub(super) handle: Arc<PartitionHandle>,
 }
 
+/// A batch in hand, and how things stood when it was taken.
+pub(super) struct InHand {
+    pub(super) batch: Batch,
+    pub(super) now: Instant,
+    pub(super) is_expired: bool,
+    /// Whether batches before it are not acknowledged yet; it must not complete before them.
+    pub(super) is_behind: bool,
+}
+
 /// A batch that its leader has taken.
 pub(super) struct InFlight {
     pub(super) batch: Batch,
@@ -74,8 +85,19 @@ pub(super) enum Ack {
 }
 
 impl Slot {
-    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>) -> Self {
-        Self { topic_partition, sticky, queued: AtomicUsize::new(0), state: Mutex::default() }
+    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>, metrics: Arc<TopicMetrics>) -> Self {
+        let metrics = SlotMetrics::new(metrics);
+        Self { topic_partition, sticky, queued: AtomicUsize::new(0), metrics, state: Mutex::default() }
+    }
+
+    pub(super) fn metrics(&self) -> &SlotMetrics {
+        &self.metrics
+    }
+
+    /// Batches at the leader that are not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        let state = self.lock();
+        state.in_flight.len() + usize::from(state.current.is_some()) + usize::from(state.acknowledging.is_some())
     }
 
     pub(super) fn topic_partition(&self) -> &TopicPartition {
@@ -100,6 +122,38 @@ impl Slot {
             self.add_queued(1);
             state.ready.push_back(open.close());
         }
+    }
+
+    /// Closes the open batch. Returns a delivery that resolves when everything put into this slot so far is complete.
+    pub(super) fn close_all(&self, sticky_limit: usize) -> Option<Delivery> {
+        let mut state = self.lock();
+        self.close_open(&mut state, false, sticky_limit);
+        state.last_closed()
+    }
+
+    /// Sends what `take` finds, one batch after the other: `send` is called without the lock, and takes it again. Returns
+    /// the lock when there is nothing left, and `None` if another thread is at it already: that thread then sees what is
+    /// ready now, too, because it looks under the lock before it leaves.
+    pub(super) fn drain<'s>(
+        &'s self,
+        take: impl Fn(&mut SlotState) -> Option<InHand>,
+        send: impl Fn(InHand, &mut Option<Leader>) -> MutexGuard<'s, SlotState>,
+    ) -> Option<MutexGuard<'s, SlotState>> {
+        let mut state = self.lock();
+        if state.draining {
+            return None;
+        }
+        state.draining = true;
+        let mut leader = state.leader.take();
+        while let Some(in_hand) = take(&mut state) {
+            state.current = Some(Arc::clone(in_hand.batch.completion.cell()));
+            drop(state);
+            state = send(in_hand, &mut leader);
+            state.current = None;
+        }
+        state.draining = false;
+        state.leader = leader;
+        Some(state)
     }
 
     pub(super) fn add_queued(&self, batches: usize) {

@@ -1,6 +1,8 @@
 //! [`Table`]: grows, never shrinks, and is read without a lock.
 
-use std::sync::OnceLock;
+use std::array;
+
+use crate::util::sync::OnceLock;
 
 /// Entries in the first chunk; each further chunk holds as many as all before it, and this many more.
 const FIRST_CHUNK: usize = 8;
@@ -21,8 +23,8 @@ pub(super) struct Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) const fn new() -> Self {
-        Self { first: [const { OnceLock::new() }; FIRST_CHUNK], chunks: [const { OnceLock::new() }; CHUNKS - 1] }
+    pub(super) fn new() -> Self {
+        Self { first: array::from_fn(|_| OnceLock::new()), chunks: array::from_fn(|_| OnceLock::new()) }
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::client::producer::metrics::{ProducerMetrics, TopicMetrics};
 use crate::client::producer::slot::Slot;
 use crate::client::producer::table::Table;
 use crate::cluster::{Cluster, TopicImage};
@@ -30,7 +31,7 @@ impl Topics {
     }
 
     /// The topic, its partition count up to date; `None` if the producer has not seen it yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, name: &str, cluster: &Cluster) -> Option<&Topic> {
         let topic = match self.table.get(self.last.load(Ordering::Relaxed)) {
             Some(topic) if is_same(topic.name.as_bytes(), name.as_bytes()) => topic,
@@ -50,12 +51,14 @@ impl Topics {
     }
 
     /// Remembers a topic that the metadata knows.
-    pub(super) fn add(&self, image: &TopicImage) {
+    pub(super) fn add(&self, image: &TopicImage, metrics: &ProducerMetrics) {
         let mut by_name = self.by_name.write();
         let index = by_name.len();
         let index = *by_name.entry(Arc::clone(&image.name)).or_insert(index);
         let seed = self.seed.wrapping_add(index as u64);
-        self.table.get_or_init(index, || Topic::new(Arc::clone(&image.name), self.adaptive, seed));
+        self.table.get_or_init(index, || {
+            Topic::new(Arc::clone(&image.name), self.adaptive, seed, metrics.topic(&image.name))
+        });
     }
 
     /// The slots of every partition written to so far.
@@ -92,12 +95,13 @@ pub(super) struct Topic {
     led: Mutex<Vec<i32>>,
     rng: Mutex<fastrand::Rng>,
     sticky: Arc<Sticky>,
+    metrics: Arc<TopicMetrics>,
     round_robin: AtomicU32,
     slots: Table<Arc<Slot>>,
 }
 
 impl Topic {
-    fn new(name: Arc<str>, adaptive: bool, seed: u64) -> Self {
+    fn new(name: Arc<str>, adaptive: bool, seed: u64, metrics: Arc<TopicMetrics>) -> Self {
         Self {
             name,
             version: AtomicI64::new(i64::MIN),
@@ -105,6 +109,7 @@ impl Topic {
             led: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             sticky: Arc::new(Sticky::new(adaptive)),
+            metrics,
             round_robin: AtomicU32::new(0),
             slots: Table::new(),
         }
@@ -129,7 +134,7 @@ impl Topic {
             Some(slot) => slot,
             None => self.slots.get_or_init(partition as usize, || {
                 let topic_partition = TopicPartition::new(Arc::clone(&self.name), partition);
-                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky)))
+                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky), Arc::clone(&self.metrics)))
             }),
         }
     }
@@ -247,7 +252,7 @@ mod tests {
     use super::*;
 
     fn topic(partitions: i32) -> Topic {
-        let topic = Topic::new("t".into(), true, 7);
+        let topic = Topic::new("t".into(), true, 7, ProducerMetrics::detached().topic(&"t".into()));
         topic.partitions.store(partitions, Ordering::Relaxed);
         topic.led.lock().extend(0..partitions);
         topic

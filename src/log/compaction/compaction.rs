@@ -25,6 +25,8 @@ pub(crate) struct Compaction<S: SegmentStore = MemoryStore> {
     pub(super) scratch: S,
     pub(super) filter: Filter,
     pub(super) progress: Progress<Segment<S::Segment>>,
+    /// Behind the batch that could not be read.
+    pub(super) unreadable_to: Option<Offset>,
 }
 
 /// A segment of the log.
@@ -160,7 +162,7 @@ impl<S: SegmentStore> Compaction<S> {
         budget: &mut usize,
         mut visit: impl FnMut(&mut Filter, &RecordBatch) -> Result<ControlFlow<()>, RecordError>,
     ) -> Result<bool, LogError> {
-        let Self { topic_partition, sources, scratch, filter, progress, .. } = self;
+        let Self { topic_partition, sources, scratch, filter, progress, unreadable_to, .. } = self;
         let Some(source) = sources.get(progress.source) else {
             return Ok(false);
         };
@@ -173,6 +175,7 @@ impl<S: SegmentStore> Compaction<S> {
                 }
                 *budget = budget.saturating_sub(batch.size_in_bytes());
                 outcome = visit(filter, batch).map_err(|reason| {
+                    *unreadable_to = Some(batch.header().next_offset());
                     let (topic_partition, base_offset) = (topic_partition.clone(), batch.header().base_offset());
                     LogError::Unreadable { topic_partition, base_offset, reason }
                 });

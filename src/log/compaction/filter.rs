@@ -78,7 +78,9 @@ impl Filter {
         }
         // A run that takes in nothing would never end; one batch is little. Keys take no more than the whole body, unless it
         // is compressed.
-        if !self.notes.is_empty() && !self.index.has_room(header.records_count().max(0) as usize, batch.body().len()) {
+        let note_bytes = (self.notes.len() + 1) * size_of::<Note>();
+        let records = header.records_count().max(0) as u32;
+        if !self.notes.is_empty() && !self.index.has_room(records, batch.body().len(), note_bytes) {
             self.end = header.base_offset();
             return Ok(false);
         }
@@ -91,6 +93,7 @@ impl Filter {
         }
         let mut note = Note { base_offset: header.base_offset(), first: self.index.records(), has_tombstones: false };
         let records = batch.records()?;
+        self.index.expect(records.remaining());
         let mut iter = records.iter();
         let mut done = false;
         while !done {
@@ -191,8 +194,11 @@ impl Filter {
             return Ok(Some(batch.clone()));
         }
         let index = &self.index;
+        if !has_tombstones {
+            return batch.filter_by_index(|number| !index.is_superseded(first + number as u32));
+        }
         batch.filter(horizon, |number, record| {
-            !index.is_superseded(first + number as u32) && !(drops_tombstones && record.value().is_none())
+            !(index.is_superseded(first + number as u32) || drops_tombstones && record.value().is_none())
         })
     }
 

@@ -1,7 +1,7 @@
 //! [`KeyIndex`]: which records of the dirty section are not their key's last.
 
-/// Marks an empty slot, and a key that was not found.
-const NONE: u32 = u32::MAX;
+/// In place of a position in `keys`: an empty slot, or a key that was not found. Reading there is harmless.
+const NONE: u32 = 0;
 
 /// Bytes before a key: the number of its last record, and its length.
 const PREFIX: usize = 8;
@@ -13,11 +13,15 @@ pub(super) const CHUNK: usize = 32;
 /// record that a later one has superseded.
 ///
 /// Numbers count the records of the dirty section, so that whether a record is superseded is a bit to be read, not a key
-/// to be looked for. A table's slot is eight bytes: part of the hash, and where the key lies.
+/// to be looked for. A table's slot is eight bytes: a hash, and where the key lies. The top of the hash says where in the
+/// table it belongs, so slots are in order of their hashes, and a table that grows is copied from front to back.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
-    /// A power of two of them, at most three quarters in use.
-    slots: Vec<Slot>,
+    /// A power of two of them, at most three quarters in use: a hash in the upper half, and in the lower where in `keys` the
+    /// key's prefix begins, or [`NONE`].
+    slots: Vec<u64>,
+    /// By how much a hash is shifted for the slot that it belongs in.
+    shift: u32,
     keys: Vec<u8>,
     count: usize,
     superseded: Vec<u64>,
@@ -26,25 +30,20 @@ pub(super) struct KeyIndex {
     seed: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    tag: u32,
-    /// Where in `keys` the key's prefix begins, or [`NONE`].
-    key: u32,
-}
-
 /// A key to be found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe<'k> {
     key: &'k [u8],
-    hash: u64,
+    hash: u32,
     /// Where its prefix is, if the first look found it.
     found: u32,
+    /// The length that the prefix says.
+    length: u32,
 }
 
 impl<'k> Probe<'k> {
     pub(super) fn new(key: &'k [u8]) -> Self {
-        Self { key, hash: 0, found: NONE }
+        Self { key, hash: 0, found: NONE, length: 0 }
     }
 }
 
@@ -53,8 +52,10 @@ impl KeyIndex {
 
     pub(super) fn new(limit_bytes: usize, seed: u64) -> Self {
         Self {
-            slots: vec![Slot { tag: 0, key: NONE }; Self::FIRST_SLOTS],
-            keys: Vec::new(),
+            slots: vec![0; Self::FIRST_SLOTS],
+            shift: shift_for(Self::FIRST_SLOTS),
+            // What lies at NONE.
+            keys: vec![0; PREFIX],
             count: 0,
             superseded: Vec::new(),
             records: 0,
@@ -73,30 +74,41 @@ impl KeyIndex {
         self.records
     }
 
-    /// Whether there is room for that many more records with that many bytes of keys, if all of them are new.
-    pub(super) fn has_room(&self, records: usize, key_bytes: usize) -> bool {
+    /// Whether there is room for that many more records with that many bytes of keys, if all of them are new, beside so
+    /// many bytes of other things.
+    pub(super) fn has_room(&self, records: u32, key_bytes: usize, other_bytes: usize) -> bool {
+        let Some(all_records) = self.records.checked_add(records) else { return false };
+        let records = records as usize;
         let slots = slots_for(self.count + records).max(self.slots.len());
-        let bytes = slots * size_of::<Slot>()
+        let bytes = slots * size_of::<u64>()
             + self.keys.len()
             + key_bytes
             + records * PREFIX
-            + (self.records as usize + records) / 8;
+            + all_records as usize / 8
+            + other_bytes;
         bytes <= self.limit_bytes
     }
 
     /// Takes the first look for each of the keys.
     #[inline]
     pub(super) fn look(&self, probes: &mut [Probe<'_>]) {
-        let mask = self.slots.len() - 1;
+        // Loops of few instructions and without a branch that hangs on what is loaded, so that many loads are under way at
+        // once.
         for probe in &mut *probes {
             probe.hash = hash(probe.key, self.seed);
-            let slot = self.slots[probe.hash as usize & mask];
-            probe.found = if slot.tag == tag(probe.hash) { slot.key } else { NONE };
+        }
+        for probe in &mut *probes {
+            let slot = self.slots[self.home(probe.hash)];
+            let mask = u32::from(hash_of(slot) == probe.hash).wrapping_neg();
+            probe.found = key_of(slot) & mask;
+        }
+        for probe in &mut *probes {
+            probe.length = self.length_at(probe.found);
         }
         for probe in probes {
-            if probe.found != NONE && !self.is_at(probe.key, probe.found) {
-                probe.found = NONE;
-            }
+            let is_found =
+                probe.found != NONE && probe.length as usize == probe.key.len() && self.is_at(probe.key, probe.found);
+            probe.found = if is_found { probe.found } else { NONE };
         }
     }
 
@@ -114,10 +126,9 @@ impl KeyIndex {
         let place = if probe.found == NONE { self.find(probe) } else { Ok(probe.found) };
         match place {
             Ok(key) => {
-                let last = &mut self.keys[key as usize..][..4];
-                let previous = u32::from_le_bytes([last[0], last[1], last[2], last[3]]);
-                last.copy_from_slice(&number.to_le_bytes());
-                self.supersede(previous);
+                let last = self.keys[key as usize..].first_chunk_mut().expect("a prefix is longer");
+                let previous = std::mem::replace(last, number.to_le_bytes());
+                self.supersede(u32::from_le_bytes(previous));
             }
             Err(slot) => self.insert(slot, probe, number),
         }
@@ -153,13 +164,15 @@ impl KeyIndex {
         count
     }
 
+    /// Makes room to number so many records.
+    pub(super) fn expect(&mut self, records: usize) {
+        self.superseded.resize((self.records as usize + records).div_ceil(64), 0);
+    }
+
     #[inline]
     fn next_number(&mut self) -> u32 {
         let number = self.records;
         self.records += 1;
-        if number.is_multiple_of(64) {
-            self.superseded.push(0);
-        }
         number
     }
 
@@ -171,31 +184,47 @@ impl KeyIndex {
     /// Where the key's prefix is, or else the slot that it belongs in.
     fn find(&self, probe: &Probe<'_>) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
-        let mut index = probe.hash as usize & mask;
+        let mut index = self.home(probe.hash);
         loop {
             let slot = self.slots[index];
-            if slot.key == NONE {
+            let key = key_of(slot);
+            if key == NONE {
                 return Err(index);
             }
-            if slot.tag == tag(probe.hash) && self.is_at(probe.key, slot.key) {
-                return Ok(slot.key);
+            if hash_of(slot) == probe.hash
+                && self.length_at(key) as usize == probe.key.len()
+                && self.is_at(probe.key, key)
+            {
+                return Ok(key);
             }
             index = (index + 1) & mask;
         }
     }
 
     #[inline]
+    fn home(&self, hash: u32) -> usize {
+        (hash >> self.shift) as usize
+    }
+
+    #[inline]
+    fn length_at(&self, position: u32) -> u32 {
+        let prefix = self.keys[position as usize..].first_chunk().expect("keys have prefixes");
+        (u64::from_le_bytes(*prefix) >> 32) as u32
+    }
+
+    /// Whether it is this key that lies there, which is as long.
+    #[inline]
     fn is_at(&self, key: &[u8], position: u32) -> bool {
-        let (prefix, rest) = self.keys[position as usize..].split_at(PREFIX);
-        prefix[4..] == (key.len() as u32).to_le_bytes() && rest[..key.len()] == *key
+        is_same(key, &self.keys[position as usize + PREFIX..][..key.len()])
     }
 
     fn insert(&mut self, slot: usize, probe: &Probe<'_>, number: u32) {
         let position = self.keys.len() as u32;
-        self.keys.extend_from_slice(&number.to_le_bytes());
-        self.keys.extend_from_slice(&(probe.key.len() as u32).to_le_bytes());
+        let prefix = u64::from(number) | (probe.key.len() as u64) << 32;
+        self.keys.reserve(PREFIX + probe.key.len());
+        self.keys.extend_from_slice(&prefix.to_le_bytes());
         self.keys.extend_from_slice(probe.key);
-        self.slots[slot] = Slot { tag: tag(probe.hash), key: position };
+        self.slots[slot] = u64::from(probe.hash) << 32 | u64::from(position);
         self.count += 1;
         if slots_for(self.count) > self.slots.len() {
             self.grow();
@@ -205,20 +234,24 @@ impl KeyIndex {
     #[cold]
     fn grow(&mut self) {
         let length = self.slots.len() * 2;
-        self.slots = vec![Slot { tag: 0, key: NONE }; length];
-        let mut position = 0;
-        while position < self.keys.len() {
-            let (prefix, rest) = self.keys[position..].split_at(PREFIX);
-            let size = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize;
-            let hash = hash(&rest[..size], self.seed);
-            let mut index = hash as usize & (length - 1);
-            while self.slots[index].key != NONE {
+        let old = std::mem::replace(&mut self.slots, vec![0; length]);
+        self.shift = shift_for(length);
+        for slot in old.into_iter().filter(|slot| key_of(*slot) != NONE) {
+            let mut index = self.home(hash_of(slot));
+            while key_of(self.slots[index]) != NONE {
                 index = (index + 1) & (length - 1);
             }
-            self.slots[index] = Slot { tag: tag(hash), key: position as u32 };
-            position += PREFIX + size;
+            self.slots[index] = slot;
         }
     }
+}
+
+fn hash_of(slot: u64) -> u32 {
+    (slot >> 32) as u32
+}
+
+fn key_of(slot: u64) -> u32 {
+    slot as u32
 }
 
 /// How many slots so many keys take.
@@ -226,13 +259,24 @@ fn slots_for(count: usize) -> usize {
     (count + count / 3 + 1).next_power_of_two()
 }
 
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+/// For a power of two from 2 on.
+fn shift_for(slots: usize) -> u32 {
+    u32::BITS - slots.trailing_zeros()
+}
+
+/// Whether two keys of equal length are the same. Most keys are short, and a call to compare them takes longer than that.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let tail = one.len().wrapping_sub(8);
+    match one.len() {
+        8..=16 => word(one) == word(other) && word(&one[tail..]) == word(&other[tail..]),
+        _ => one == other,
+    }
 }
 
 /// A hash in the manner of wyhash: 128-bit products, folded.
 #[inline]
-fn hash(key: &[u8], seed: u64) -> u64 {
+fn hash(key: &[u8], seed: u64) -> u32 {
     const SECRET: [u64; 3] = [0x2d35_8dcc_aa6c_78a5, 0x8bb8_4b93_962e_acc9, 0x4b33_a62e_d433_d4a3];
     let mut seed = seed ^ SECRET[0];
     let mut rest = key;
@@ -251,7 +295,8 @@ fn hash(key: &[u8], seed: u64) -> u64 {
         1.. => (u64::from(rest[0]) << 16 | u64::from(rest[rest.len() / 2]) << 8 | u64::from(rest[rest.len() - 1]), 0),
         0 => (0, 0),
     };
-    fold(fold(low ^ SECRET[1], high ^ seed) ^ SECRET[2], key.len() as u64 ^ SECRET[1])
+    let hash = fold(fold(low ^ SECRET[1], high ^ seed) ^ SECRET[2], key.len() as u64 ^ SECRET[1]);
+    (hash >> 32) as u32
 }
 
 fn halves(bytes: &[u8; 16]) -> (u64, u64) {
@@ -278,6 +323,7 @@ mod tests {
     use super::*;
 
     fn add(index: &mut KeyIndex, keys: &[&[u8]]) {
+        index.expect(keys.len());
         for chunk in keys.chunks(CHUNK) {
             let mut probes: Vec<_> = chunk.iter().map(|key| Probe::new(key)).collect();
             index.look(&mut probes);
@@ -315,7 +361,8 @@ mod tests {
     #[test]
     fn keys_with_equal_hashes_are_told_apart() {
         let mut index = KeyIndex::new(usize::MAX, 0);
-        let probe = |key| Probe { key, hash: 7, found: NONE };
+        index.expect(5);
+        let probe = |key| Probe { key, hash: 7, found: NONE, length: 0 };
         for key in [&b"a"[..], b"b", b"ab", b"", b"a"] {
             index.add(&probe(key));
         }
@@ -328,6 +375,7 @@ mod tests {
     fn superseded_records_are_counted_from_any_to_any() {
         let mut index = KeyIndex::new(usize::MAX, 0);
         for number in 0..300u32 {
+            index.expect(1);
             if number % 3 == 0 { index.add_superseded() } else { add(&mut index, &[&number.to_le_bytes()]) }
         }
         for start in [0, 1, 63, 64, 65, 190, 299, 300] {
@@ -342,14 +390,29 @@ mod tests {
     fn room_is_counted_before_it_is_used() {
         let mut index = KeyIndex::new(64 << 10, 0);
         let mut added = 0u64;
-        while index.has_room(1, 8) {
+        while index.has_room(1, 8, 0) {
             add(&mut index, &[&added.to_le_bytes()]);
             added += 1;
             assert!(
-                index.slots.len() * size_of::<Slot>() + index.keys.len() + index.superseded.len() * 8 <= (64 << 10) + 8
+                index.slots.len() * size_of::<u64>() + index.keys.len() + index.superseded.len() * 8 <= (64 << 10) + 8
             );
         }
         // Sixteen bytes a key and its prefix, and eight a slot, of which between three and six eighths are in use.
         assert!((1_500..3_100).contains(&added), "{added}");
+    }
+
+    #[test]
+    fn numbers_of_records_do_not_wrap() {
+        let index = KeyIndex { records: u32::MAX - 10, ..KeyIndex::new(usize::MAX, 0) };
+        assert!(index.has_room(10, 0, 0));
+        assert!(!index.has_room(11, 0, 0));
+    }
+
+    #[test]
+    fn what_else_a_run_holds_counts() {
+        let index = KeyIndex::new(64 << 10, 0);
+        let free = (64 << 10) - KeyIndex::FIRST_SLOTS * size_of::<u64>() - PREFIX;
+        assert!(index.has_room(0, 0, free) && index.has_room(0, free, 0));
+        assert!(!index.has_room(0, 0, free + 1) && !index.has_room(0, 1, free));
     }
 }

@@ -11,7 +11,7 @@
 //! takes references to the segments below the bound; [`Compaction::run`], which needs no log and so no lock, reads the
 //! dirty section into an index of keys, then makes new segments of both sections; and
 //! [`Log::finish_compaction`](crate::log::Log::finish_compaction) puts them in the old ones' place, unless the log was
-//! truncated in between.
+//! truncated, or compaction turned off, in between.
 //!
 //! Invariants
 //! 1. Offsets, order and timestamps stay. For each key the record with the largest offset below the bound stays; nothing at

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::log::model::{Garbage, KEYS, Model, Operation, PRODUCERS, Put, Settings};
+use crate::util::testing::cases;
 
 fn put() -> impl Strategy<Value = Put> {
     (0..KEYS, prop::option::weighted(0.75, 0..60u16), 0..80u8).prop_map(|(key, value, ago_ms)| Put {
@@ -79,7 +80,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(256), ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn invariants_14_36_37_hold_under_random_operations(

@@ -31,7 +31,7 @@ impl<S: SegmentStore> Log<S> {
     /// With `max.compaction.lag.ms` an active segment that has become too old is rolled (Kafka waits for an append to do
     /// it, and so for ever where there is none), which is why the log is changed.
     pub(crate) fn compaction_need(&mut self, now_ms: i64) -> Result<Option<f64>, LogError> {
-        if !self.config.cleanup_policy.compact || self.unreadable {
+        if !self.config.cleanup_policy.compact || self.log_start < self.unreadable_to {
             return Ok(None);
         }
         let dirty_until = now_ms.saturating_sub(self.config.max_compaction_lag_ms);
@@ -87,12 +87,16 @@ impl<S: SegmentStore> Log<S> {
             scratch: self.store.scratch(),
             filter,
             progress: Progress::default(),
+            unreadable_to: None,
         }))
     }
 
-    /// A batch of the log cannot be read: it is left alone until what it holds changes.
-    pub(crate) fn give_up_compaction(&mut self) {
-        self.unreadable = true;
+    /// The run has failed, because a batch of the log cannot be read: the log is left alone until that batch is gone, be it
+    /// by deletion or by truncation.
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction<S>) {
+        if compaction.truncations == self.truncations {
+            self.unreadable_to = compaction.unreadable_to.unwrap_or(compaction.filter.end);
+        }
     }
 
     fn cleanable(&self, now_ms: i64) -> Cleanable {

@@ -8,14 +8,14 @@ use crate::log::store::SegmentStore;
 
 impl<S: SegmentStore> Log<S> {
     /// Puts the segments of a run that is through in the place of the old ones. False if the log was truncated since the
-    /// run began: then nothing happens, and the next run begins anew.
+    /// run began, or is no longer to be compacted: then nothing happens, and the next run begins anew.
     ///
     /// What retention has deleted meanwhile stays deleted. The log keeps up to one segment more than it needs then, of
     /// which nothing below the log start is readable, and which goes as any other does.
     ///
     /// The old batches are still held by `compaction`, to be freed without the log: see [`Compaction::release`].
     pub(crate) fn finish_compaction(&mut self, compaction: &mut Compaction<S>) -> Result<bool, LogError> {
-        if compaction.truncations != self.truncations {
+        if compaction.truncations != self.truncations || !self.config.cleanup_policy.compact {
             return Ok(false);
         }
         let end = compaction.filter.end;

@@ -529,6 +529,28 @@ fn more_keys_than_fit_the_index_take_several_runs() {
     assert_eq!(log.contents(), ["4 a=3", "5 b=3"]);
 }
 
+/// What a run remembers of each batch was not counted: a key that came again and again, in a batch each time, took memory
+/// without a bound.
+#[test]
+fn many_batches_of_few_keys_take_several_runs() {
+    let mut log = log();
+    for _ in 0..4_000 {
+        log.put(&[("a", "1")]);
+    }
+    log.cut();
+    let limits = CompactionLimits { dedupe_buffer_size: 32 << 10, hash_seed: 7 };
+    let mut ends = Vec::new();
+    while let Some(mut compaction) = log.begin_compaction(limits, NOW_MS).unwrap() {
+        while !compaction.run(10_000).unwrap() {}
+        ends.push(compaction.end());
+        assert!(log.finish_compaction(&mut compaction).unwrap());
+    }
+    // The table of slots takes 8 KiB, which leaves 24 for 16 bytes a batch, and some for the key and the bits.
+    assert_eq!((ends.len(), ends[2]), (3, 4_000));
+    assert!((1_500..1_536).contains(&ends[0]), "{ends:?}");
+    assert_eq!(log.contents(), ["3999 a=1"]);
+}
+
 #[test]
 fn behind_a_full_index_transactions_stay_as_they_are() {
     let mut log = log();
@@ -584,6 +606,26 @@ fn a_truncation_in_between_undoes_the_run() {
     log.put(&[("a", "4")]);
     log.cut_and_compact();
     assert_eq!(log.contents(), ["3 a=4"]);
+}
+
+#[test]
+fn a_log_that_is_no_longer_to_be_compacted_keeps_its_records() {
+    let mut log = log();
+    log.put(&[("a", "1")]);
+    log.put(&[("a", "2")]);
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    assert!(compaction.run(usize::MAX).unwrap());
+    let compacted = Arc::clone(log.config());
+    log.update_config(Arc::new(LogConfig {
+        cleanup_policy: CleanupPolicy { delete: true, compact: false },
+        ..LogConfig::clone(&compacted)
+    }));
+    assert_eq!(log.finish_compaction(&mut compaction), Ok(false));
+    assert_eq!(log.contents(), ["0 a=1", "1 a=2"]);
+    log.update_config(compacted);
+    assert_eq!(log.compact_at(NOW_MS), 1);
+    assert_eq!(log.contents(), ["1 a=2"]);
 }
 
 #[test]
@@ -685,12 +727,51 @@ fn a_batch_that_cannot_be_read_ends_compaction_of_its_log() {
     let mut compaction = log.begin(NOW_MS);
     let error = compaction.run(usize::MAX).unwrap_err();
     assert!(matches!(error, LogError::Unreadable { base_offset: 1, .. }), "{error}");
-    log.give_up_compaction();
+    log.give_up_compaction(&compaction);
     assert_eq!(log.compaction_need(NOW_MS), Ok(None));
     assert_eq!(log.all_bases(), [0, 1]);
     // Until it is gone.
     log.truncate_to(1, NOW_MS).unwrap();
     log.append_as_leader(puts(&[("a", "2")]), LeaderEpoch(5), CLIENT, NOW_MS).unwrap();
+    log.cut_and_compact();
+    assert_eq!(log.contents(), ["1 a=2"]);
+}
+
+#[test]
+fn once_a_batch_that_cannot_be_read_is_deleted_compaction_goes_on() {
+    let mut log = log();
+    let honest = puts(&[("a", "1"), ("a", "2")]);
+    let mut broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+    broken.assign(0, EPOCH);
+    log.append_as_follower(broken, NOW_MS).unwrap();
+    log.put(&[("a", "3")]);
+    log.put(&[("a", "4")]);
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    compaction.run(usize::MAX).unwrap_err();
+    log.give_up_compaction(&compaction);
+    // Of the batch, a record is left.
+    log.delete_records(1, NOW_MS).unwrap();
+    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    log.delete_records(2, NOW_MS).unwrap();
+    assert_eq!(log.compact_at(NOW_MS), 1);
+    assert_eq!(log.contents(), ["3 a=4"]);
+}
+
+#[test]
+fn a_run_that_failed_says_nothing_of_a_log_that_was_truncated_since() {
+    let mut log = log();
+    let honest = puts(&[("a", "1")]);
+    let mut broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+    broken.assign(0, EPOCH);
+    log.append_as_follower(broken, NOW_MS).unwrap();
+    log.cut();
+    let mut compaction = log.begin(NOW_MS);
+    compaction.run(usize::MAX).unwrap_err();
+    log.truncate_to(0, NOW_MS).unwrap();
+    log.give_up_compaction(&compaction);
+    log.put(&[("a", "1")]);
+    log.put(&[("a", "2")]);
     log.cut_and_compact();
     assert_eq!(log.contents(), ["1 a=2"]);
 }

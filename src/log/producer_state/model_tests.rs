@@ -12,6 +12,7 @@ use crate::log::producer_state::{ProducerStateError, ProducerStateManager};
 use crate::log::testing::{CLIENT, NOW_MS, sequenced, transactional};
 use crate::record::{BatchHeader, ControlRecord, EndTxnMarker};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::util::testing::cases;
 
 const PRODUCERS: i64 = 3;
 const EXPIRATION_MS: i64 = 100;
@@ -338,6 +339,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn invariants_12_13_15_16_hold_for_random_producers(operations in prop::collection::vec(operation(), 1..150)) {
         let mut model = Model::default();

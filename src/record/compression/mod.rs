@@ -141,6 +141,7 @@ mod tests {
 
     #[test]
     #[cfg(all(feature = "gzip", feature = "snappy", feature = "lz4"))]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn every_codec_round_trips_around_its_block_sizes() {
         for codec in BUILT {
             for size in [0, 1, 12, 13, 14, 100, 32 << 10, (32 << 10) + 1, 64 << 10, (64 << 10) + 1, 300_000] {
@@ -170,6 +171,7 @@ mod tests {
 
     #[test]
     #[cfg(all(feature = "gzip", feature = "snappy", feature = "lz4"))]
+    #[cfg_attr(miri, ignore = "megabytes, byte by byte")]
     fn every_cut_is_refused() {
         for codec in BUILT {
             let body = compress(codec, None, &text(70_000)).unwrap();

@@ -7,6 +7,7 @@ use super::{CODECS, Owned, build, read, samples};
 use crate::record::record::Fields;
 use crate::record::{BatchHeader, RecordBatch, RecordError, SealOptions};
 use crate::types::{ProducerEpoch, ProducerId};
+use crate::util::testing::cases;
 use crate::util::varint;
 
 /// Invariant 41: any single bit flip in a batch is rejected, and never served as data.
@@ -217,7 +218,7 @@ fn read_every_way(batch: &RecordBatch) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(cases(512))]
 
     #[test]
     #[cfg_attr(miri, ignore = "megabytes, byte by byte")]

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::{Owned, build, read};
 use crate::record::{RecordBatch, SealOptions};
 use crate::types::{CompressionType, LeaderEpoch, ProducerEpoch, ProducerId};
+use crate::util::testing::cases;
 
 /// What both sides have compiled in.
 const CODECS: &[(CompressionType, Compression)] = &[
@@ -58,7 +59,7 @@ fn to_peer(index: usize, record: &Owned, transactional: bool) -> PeerRecord {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn the_peer_reads_what_we_write(

@@ -58,7 +58,7 @@ impl Fixture {
     fn put_in_flight(&self, required_offset: i64) {
         let batch = self.take();
         let mut leader = None;
-        match self.shared().send_batch(&self.slot, &mut leader, batch) {
+        match self.shared().send_batch(&self.slot, &mut leader, batch, self.shared().now()) {
             Fate::Done(batch, Outcome::Stored { base_offset, log_append_time }) => {
                 let info = AppendInfo { base_offset, log_append_time, acked: false, required_offset };
                 self.settle(Fate::Appended(batch, info, leader.unwrap().handle), false);

@@ -35,7 +35,7 @@ impl ClassicGroup {
             self.rejoin(cx, token, &member_id, &request);
         } else if request.group_instance_id.is_some() {
             // Static members get no pending ids: no client of Kafka's does this.
-            cx.reply(token, Reply::join_error(&member_id, ErrorCode::UnknownServerError));
+            cx.reply(token, Reply::join_error("", ErrorCode::UnknownServerError));
         } else {
             self.add_member(cx, token, member_id, request);
         }

@@ -18,6 +18,7 @@ use crate::coordinator::group::classic::ClassicGroup;
 use crate::coordinator::group::record::GroupRecordKey;
 use crate::coordinator::group::*;
 use crate::error::ErrorCode;
+use crate::util::testing::cases;
 
 const GROUP: &str = "g";
 /// Everybody reads the first topic, nobody the second.
@@ -582,7 +583,7 @@ fn compacted(log: &[CoordinatorRecord], cleaned: usize, expired: usize) -> Vec<(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn invariants_27_28_30_hold_for_members_that_do_whatever_they_like(
