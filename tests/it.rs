@@ -46,5 +46,7 @@ mod producer_metrics;
 mod request_reply;
 #[path = "it/table_view.rs"]
 mod table_view;
+#[path = "../src/util/testing.rs"]
+mod testing;
 #[path = "it/typed.rs"]
 mod typed;

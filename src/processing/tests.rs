@@ -11,6 +11,7 @@ use super::worker::work;
 use super::{ProcessingConfig, ProcessingOrder};
 use crate::client::consumer::OwnedConsumerRecord;
 use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
+use crate::util::testing::cases;
 
 const PARTITIONS: i32 = 3;
 
@@ -189,6 +190,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// Invariants 1 to 4 of the module.
     #[test]
     fn the_schedule_keeps_order_and_bounds(

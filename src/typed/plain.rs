@@ -137,6 +137,7 @@ mod tests {
 
     use super::*;
     use crate::typed::Part;
+    use crate::util::testing::cases;
 
     fn write<T: ?Sized>(value: &T) -> Vec<u8>
     where
@@ -187,6 +188,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn what_was_written_is_read(
             short: i16, int: i32, long: i64, float in proptest::num::f32::NORMAL, double in proptest::num::f64::NORMAL,

@@ -211,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::util::testing::cases;
 
     fn filled(count: u32) -> ChunkMap<u32, u32> {
         let mut map = ChunkMap::default();
@@ -245,6 +246,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn it_is_a_btree_map(
             operations in proptest::collection::vec((any::<bool>(), 0..400_u32, any::<u32>()), 0..2000)

@@ -1,20 +1,30 @@
-//! How long property tests go on.
+//! How property tests are run: how many cases, and which ones.
 
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, RngSeed};
 
-/// So many cases, unless `PROPTEST_CASES` says otherwise: one variable makes all of them longer, or shorter.
+/// So many cases, the same in each run. `PROPTEST_CASES` makes all property tests longer, or shorter, and
+/// `PROPTEST_RNG_SEED` (a number) has them look elsewhere.
 pub(crate) fn cases(default: u32) -> Config {
-    with_cases(default, std::env::var_os("PROPTEST_CASES").is_some())
+    with_defaults(default, |variable| std::env::var_os(variable).is_some())
 }
 
-fn with_cases(default: u32, is_set: bool) -> Config {
-    let config = Config::default();
-    if is_set { config } else { Config { cases: default, ..config } }
+fn with_defaults(cases: u32, is_set: impl Fn(&str) -> bool) -> Config {
+    let mut config = Config::default();
+    if !is_set("PROPTEST_CASES") {
+        config.cases = cases;
+    }
+    if !is_set("PROPTEST_RNG_SEED") {
+        config.rng_seed = RngSeed::Fixed(0);
+    }
+    config
 }
 
 #[test]
 fn the_environment_has_the_last_word() {
-    let from_environment = Config::default().cases;
-    assert_eq!(with_cases(from_environment + 7, true).cases, from_environment);
-    assert_eq!(with_cases(from_environment + 7, false).cases, from_environment + 7);
+    let from_environment = Config::default();
+    let more = from_environment.cases + 7;
+    let left_alone = with_defaults(more, |_| true);
+    assert_eq!((left_alone.cases, left_alone.rng_seed), (from_environment.cases, from_environment.rng_seed));
+    let config = with_defaults(more, |_| false);
+    assert_eq!((config.cases, config.rng_seed), (more, RngSeed::Fixed(0)));
 }

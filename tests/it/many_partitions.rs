@@ -7,7 +7,7 @@ use brokerless::{AutoOffsetReset, Cluster, Consumer, ConsumerConfig, ProducerCon
 use proptest::prelude::*;
 
 use crate::consumer::{cluster, t};
-use crate::processing::cases;
+use crate::testing::cases;
 
 const PARTITIONS: i32 = 150;
 
@@ -61,7 +61,7 @@ async fn poll(consumer: &mut Consumer, next: &mut BTreeMap<i32, i64>, timeout: D
 }
 
 proptest! {
-    #![proptest_config(cases(32))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..cases(32) })]
 
     #[test]
     fn none_is_forgotten(steps in steps(), max_poll_records in prop_oneof![Just(3), Just(100), Just(1000)],

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::consumer::{cluster, t};
+use crate::testing::cases;
 
 fn group(name: &str) -> ConsumerConfig {
     ConsumerConfig::group(name)
@@ -159,14 +160,8 @@ fn orders() -> impl Strategy<Value = ProcessingOrder> {
     proptest::sample::select(vec![ProcessingOrder::Partition, ProcessingOrder::Key, ProcessingOrder::Unordered])
 }
 
-/// So many, unless `PROPTEST_CASES` says otherwise.
-pub(crate) fn cases(count: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: count, ..config } }
-}
-
 proptest! {
-    #![proptest_config(cases(16))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..cases(16) })]
 
     /// Without a rebalance: order holds, nothing is lost and nothing processed twice, commits are never ahead.
     #[test]

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::consumer::{cluster, producer, t};
+use crate::testing::cases;
 
 /// Sends a record, or a tombstone, and waits until it is acknowledged.
 async fn put(producer: &Producer, partition: Option<i32>, key: &str, value: Option<i64>) -> RecordMetadata {
@@ -213,6 +214,8 @@ async fn readers_on_other_threads_never_see_a_value_go_back() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..cases(256) })]
+
     /// A table that follows, one that is opened later, and a map that does the same agree after every step, whatever
     /// compaction leaves of the log.
     #[test]

@@ -12,6 +12,7 @@ use brokerless::{
 use proptest::prelude::*;
 
 use crate::consumer::{POLL, cluster, producer, t};
+use crate::testing::cases;
 
 /// Values that are numbers in decimal; everything else does not parse.
 struct Decimal;
@@ -333,6 +334,8 @@ async fn the_position_passes_a_record_only_once_the_dead_letter_is_acknowledged(
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..cases(256) })]
+
     /// With each policy: every record that parses comes exactly once and in order, every other one is accounted for once,
     /// and what is committed after a poll is exactly what was handed out and passed over.
     #[test]

@@ -155,7 +155,7 @@ impl ProducerStateEntry {
             return Ok(());
         }
         match self.batches() {
-            [oldest, ..] if self.was_appended_before(header, oldest) => Err(ProducerStateError::Duplicate {
+            [oldest, ..] if self.was_appended_before_kept(header) => Err(ProducerStateError::Duplicate {
                 first,
                 last: header.last_sequence(),
                 first_known: oldest.first_sequence(),
@@ -164,13 +164,16 @@ impl ProducerStateEntry {
         }
     }
 
-    /// Whether all of the batch's sequences lie before the oldest kept batch, yet among those that are known to have been
-    /// appended.
-    fn was_appended_before(&self, header: &BatchHeader, oldest: &BatchMetadata) -> bool {
+    /// Whether all of the batch's sequences lie before those of the kept batches, yet among those that are known to have
+    /// been appended.
+    fn was_appended_before_kept(&self, header: &BatchHeader) -> bool {
         let last_known = self.batches[usize::from(self.batches_len) - 1].last_sequence;
         let back_to = |sequence: i32| (last_known.wrapping_sub(sequence) & i32::MAX) as u32;
+        // Not the distance to the oldest one's first sequence: between kept batches there can be a gap, or a beginning
+        // anew at 0 by a producer that had expired.
+        let kept: u32 = self.batches().iter().map(|batch| batch.offset_delta as u32 + 1).sum();
         let (first, last) = (back_to(header.base_sequence()), back_to(header.last_sequence()));
-        first >= last && first < self.contiguous && last > back_to(oldest.first_sequence())
+        first >= last && first < self.contiguous && last >= kept
     }
 
     /// Whether the producer may add a batch outside or inside a transaction.

@@ -297,19 +297,18 @@ impl Model {
                 let of_producer = self.log.iter().filter(|written| written.header.producer_id().0 == producer);
                 of_producer.map(|written| Written { at_ms, ..*written }).collect()
             };
-            let left = match self.known.remove(&producer) {
+            let (left, had_expired) = match self.known.remove(&producer) {
                 Some(known) => match known[known.len() - 1] {
-                    last if last.header.last_offset() >= self.log_end => in_log(last.at_ms),
-                    _ => known,
+                    last if last.header.last_offset() >= self.log_end => (in_log(last.at_ms), false),
+                    _ => (known, false),
                 },
-                // It had expired. If its transaction is open again, it is known again.
-                None => in_log(-EXPIRATION_MS),
+                // If its transaction is open again, it is known again, until it expires once more.
+                None => (in_log(-EXPIRATION_MS), true),
             };
-            let expired = left.last().is_some_and(|last| last.at_ms < 0);
             if !left.is_empty() {
                 self.known.insert(producer, left);
             }
-            if expired && self.open_of(producer).is_none() {
+            if had_expired && self.open_of(producer).is_none() {
                 self.known.remove(&producer);
             }
         }

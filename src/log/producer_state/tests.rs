@@ -1,7 +1,8 @@
 //! Producer state as a leader's appends see it.
 
 use crate::error::ErrorCode;
-use crate::log::testing::{EPOCH, NOW_MS, batch, log_with, orders, sequenced, transactional};
+use crate::log::producer_state::ProducerStateManager;
+use crate::log::testing::{CLIENT, EPOCH, NOW_MS, batch, log_with, orders, sequenced, transactional};
 use crate::log::{AppendOrigin, Log, LogError, ProducerStateError};
 use crate::record::{ControlRecord, EndTxnMarker, RecordBatch};
 use crate::types::{Offset, ProducerEpoch, ProducerId, TimestampType};
@@ -66,9 +67,8 @@ fn invariant_12_a_batch_that_comes_again_is_not_appended_again() {
 #[test]
 fn a_duplicate_is_answered_with_the_original_append_time() {
     let mut log = log_with(|config| config.timestamp_type = TimestampType::LogAppendTime);
-    let client = crate::log::testing::CLIENT;
-    let first = log.append_as_leader(sequenced(7, 0, 0, 3), EPOCH, client, NOW_MS).unwrap();
-    let again = log.append_as_leader(sequenced(7, 0, 0, 3), EPOCH, client, NOW_MS + 500).unwrap();
+    let first = log.append_as_leader(sequenced(7, 0, 0, 3), EPOCH, CLIENT, NOW_MS).unwrap();
+    let again = log.append_as_leader(sequenced(7, 0, 0, 3), EPOCH, CLIENT, NOW_MS + 500).unwrap();
     assert_eq!((first.log_append_time, again.log_append_time), (Some(NOW_MS), Some(NOW_MS)));
 }
 
@@ -111,6 +111,18 @@ fn what_was_perhaps_never_appended_is_not_called_a_duplicate() {
         refused(&mut log, sequenced(7, 0, 99, 2)),
         ProducerStateError::OutOfOrder { first: 99, last_known: 105 }
     );
+}
+
+#[test]
+fn a_producer_that_began_anew_at_0_has_its_kept_batches_twice_around() {
+    // What a log holds of a producer that expired and came back with the same epoch; truncation reads it all again.
+    let mut manager = ProducerStateManager::default();
+    for (first, count) in [(1, 3), (0, 2), (2, 1), (3, 1)] {
+        manager.update(sequenced(7, 0, first, count).header(), None, NOW_MS);
+    }
+    // Sequence 0 is in the kept batch 0..=1: cut differently, not older.
+    let error = manager.check(sequenced(7, 0, 0, 1).header(), None, CLIENT).unwrap_err();
+    assert_eq!(error, ProducerStateError::OutOfOrder { first: 0, last_known: 3 });
 }
 
 #[test]

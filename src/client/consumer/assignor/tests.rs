@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{MemberSubscription, PartitionAssignor, RebalanceProtocol};
 use crate::types::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition};
+use crate::util::testing::cases;
 
 type Assignment = BTreeMap<String, Vec<TopicPartition>>;
 
@@ -355,7 +356,7 @@ fn lost(before: &Assignment, after: &Assignment) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn invariant_33_every_partition_goes_to_exactly_one_subscriber(
