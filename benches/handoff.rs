@@ -6,99 +6,29 @@
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/mod.rs"]
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brokerless::{
     AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord,
     TopicPartition,
 };
-
-/// Counts live heap bytes, for the memory goal.
-struct Counting;
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-static COUNTING: AtomicBool = AtomicBool::new(false);
-
-// SAFETY: every call is passed on to the system's allocator unchanged; only a counter is kept beside it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if COUNTING.load(Ordering::Relaxed) {
-            LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        }
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if COUNTING.load(Ordering::Relaxed) {
-            LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        }
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use counting::Counting;
+use support::{Contestant, Line, Payloads, compare, goal_at_least, goal_at_most, runtime, touch};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const CAPACITY: usize = 1024;
-const RUNS: usize = 5;
 /// Records that `send_all` is given at a time.
 const SLICE: usize = 64;
-
-/// Pseudo-random bytes that the records are cut from.
-struct Payloads {
-    bytes: Vec<u8>,
-    size: usize,
-}
-
-impl Payloads {
-    fn new(size: usize) -> Self {
-        let mut rng = fastrand_like(42);
-        Self { bytes: (0..(64 << 10) + size).map(|_| rng() as u8).collect(), size }
-    }
-
-    #[inline]
-    fn get(&self, index: u64) -> &[u8] {
-        let start = (index as usize * 64) & 0xffff;
-        &self.bytes[start..start + self.size]
-    }
-}
-
-fn fastrand_like(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
-}
-
-/// Reads every byte.
-#[inline]
-fn touch(value: &[u8]) -> u64 {
-    let mut sum = 0u64;
-    let mut words = value.chunks_exact(8);
-    for word in &mut words {
-        sum = sum.wrapping_add(u64::from_le_bytes(word.try_into().unwrap()));
-    }
-    words.remainder().iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte)))
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
-}
-
-fn expected(payloads: &Payloads, records: u64) -> u64 {
-    // The payloads repeat every 1,024 records.
-    let cycle = |count: u64| (0..count).fold(0u64, |sum, index| sum.wrapping_add(touch(payloads.get(index))));
-    cycle(1024).wrapping_mul(records / 1024).wrapping_add(cycle(records % 1024))
-}
 
 /// Runs a sender and `receivers` receivers; checks what every receiver read; returns the wall time.
 fn race<R: FnOnce() -> u64 + Send>(sender: impl FnOnce() + Send, receivers: Vec<R>, expected: u64) -> Duration {
@@ -118,7 +48,7 @@ fn crossbeam(payloads: &Payloads, records: u64) -> Duration {
     race(
         move || (0..records).for_each(|index| sender.send(payloads.get(index).into()).unwrap()),
         vec![move || receiver.iter().fold(0u64, |sum, value| sum.wrapping_add(touch(&value)))],
-        expected(payloads, records),
+        payloads.sum(records),
     )
 }
 
@@ -127,7 +57,7 @@ fn flume(payloads: &Payloads, records: u64) -> Duration {
     race(
         move || (0..records).for_each(|index| sender.send(payloads.get(index).into()).unwrap()),
         vec![move || receiver.iter().fold(0u64, |sum, value| sum.wrapping_add(touch(&value)))],
-        expected(payloads, records),
+        payloads.sum(records),
     )
 }
 
@@ -150,7 +80,7 @@ fn tokio_mpsc(payloads: &Payloads, records: u64) -> Duration {
                 sum
             })
         }],
-        expected(payloads, records),
+        payloads.sum(records),
     )
 }
 
@@ -184,7 +114,7 @@ fn tokio_broadcast(payloads: &Payloads, records: u64, receivers: usize) -> Durat
                 }
             })
             .collect(),
-        expected(payloads, records),
+        payloads.sum(records),
     )
 }
 
@@ -221,7 +151,7 @@ fn bare_batches(payloads: &Payloads, records: u64) -> Duration {
             }
             sum
         }],
-        expected(payloads, records),
+        payloads.sum(records),
     )
 }
 
@@ -311,7 +241,7 @@ impl Stream {
                     }
                 })
                 .collect(),
-            expected(payloads, records),
+            payloads.sum(records),
         )
     }
 }
@@ -325,42 +255,6 @@ fn reader(cluster: &Cluster) -> Consumer {
     let mut consumer = cluster.consumer(config).unwrap();
     consumer.assign([("t", 0)]).unwrap();
     consumer
-}
-
-struct Line {
-    name: &'static str,
-    /// Median of the runs, in records/s.
-    rate: f64,
-    best: f64,
-}
-
-type Contestant<'a> = (&'static str, Box<dyn Fn(u64) -> Duration + 'a>);
-
-/// Runs the contestants in turns, so that a noisy moment hits all of them.
-fn compare(title: &str, records: u64, contestants: &[Contestant<'_>]) -> Vec<Line> {
-    let mut rates = vec![Vec::new(); contestants.len()];
-    for (_, run) in contestants {
-        run(records / 10);
-    }
-    for _ in 0..RUNS {
-        for ((_, run), rates) in contestants.iter().zip(&mut rates) {
-            rates.push(records as f64 / run(records).as_secs_f64());
-        }
-    }
-    let lines: Vec<_> = contestants
-        .iter()
-        .zip(rates)
-        .map(|((name, _), mut rates)| {
-            rates.sort_by(f64::total_cmp);
-            Line { name, rate: rates[RUNS / 2], best: rates[RUNS - 1] }
-        })
-        .collect();
-    println!("\n{title} ({records} records, median and best of {RUNS} runs)");
-    println!("{:<34} {:>12} {:>12} {:>10}", "", "M records/s", "best", "ns/record");
-    for line in &lines {
-        println!("{:<34} {:>12.2} {:>12.2} {:>10.1}", line.name, line.rate / 1e6, line.best / 1e6, 1e9 / line.rate);
-    }
-    lines
 }
 
 fn rate(lines: &[Line], name: &str) -> f64 {
@@ -461,20 +355,16 @@ fn memory_ratio() -> f64 {
         let cluster = Cluster::in_memory();
         cluster.admin().create_topic(NewTopic::new("t").partitions(1)).await.unwrap();
         let producer = cluster.producer(ProducerConfig::default()).unwrap();
-        LIVE_BYTES.store(1 << 40, Ordering::Relaxed);
-        COUNTING.store(true, Ordering::Relaxed);
+        counting::start();
+        let before = counting::live_bytes();
         for index in 0..RECORDS {
             let key = format!("{index:010}");
             drop(producer.send(ProducerRecord::to("t").key(&key).value(payloads.get(index))).await.unwrap());
         }
         producer.flush().await.unwrap();
-        COUNTING.store(false, Ordering::Relaxed);
-        (LIVE_BYTES.load(Ordering::Relaxed) - (1 << 40)) as f64 / (RECORDS * 110) as f64
+        counting::stop();
+        (counting::live_bytes() - before) as f64 / (RECORDS * 110) as f64
     })
-}
-
-fn goal(name: &str, measured: f64, relation: &str, bound: f64, met: bool) -> String {
-    format!("goal {name} {measured:.2} {relation} {bound:.2} {}", if met { "met" } else { "short" })
 }
 
 fn main() {
@@ -498,9 +388,9 @@ fn main() {
         println!("brokerless reaches {:.0} % of the ceiling", 100.0 * ours / lines[5].rate);
         if size == 100 {
             let ratio = ours / best.rate;
-            goals.push(goal("handoff_100B_vs_best_channel", ratio, ">=", 2.0, ratio >= 2.0));
+            goals.push(goal_at_least("handoff_100B_vs_best_channel", ratio, 2.0));
             // Record by record, as through the channels. `send_all` is for those who have slices of them.
-            goals.push(goal("handoff_100B_Mrecords_per_s", ours / 1e6, ">=", 30.0, ours >= 30e6));
+            goals.push(goal_at_least("handoff_100B_Mrecords_per_s", ours / 1e6, 30.0));
         }
     }
 
@@ -513,7 +403,7 @@ fn main() {
     let lines = compare("one producer to four consumers, 100 B", 2_000_000, &contestants);
     let ratio = lines[0].rate / lines[1].rate;
     println!("brokerless is {ratio:.2} x tokio broadcast");
-    goals.push(goal("fanout_4_vs_broadcast", ratio, ">=", 5.0, ratio >= 5.0));
+    goals.push(goal_at_least("fanout_4_vs_broadcast", ratio, 5.0));
 
     let (ours, theirs) = (brokerless_latency(20_000), mpsc_latency(20_000));
     println!("\nsend to poll, one record at a time, linger 0: median and 99th percentile in ns");
@@ -523,9 +413,9 @@ fn main() {
 
     let start_us = start_time();
     println!("\ncluster start: {start_us:.1} us");
-    goals.push(goal("cluster_start_us", start_us, "<=", 1000.0, start_us <= 1000.0));
+    goals.push(goal_at_most("cluster_start_us", start_us, 1000.0));
     let memory = memory_ratio();
     println!("live memory per record over payload plus key: {memory:.3}\n");
-    goals.push(goal("memory_over_payload_and_key", memory, "<=", 1.15, memory <= 1.15));
+    goals.push(goal_at_most("memory_over_payload_and_key", memory, 1.15));
     goals.iter().for_each(|goal| println!("{goal}"));
 }

@@ -6,46 +6,21 @@
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/mod.rs"]
+mod support;
+
 use std::time::{Duration, Instant};
 
 use brokerless::{
     AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, Producer, ProducerConfig, ProducerRecord,
 };
-
-#[path = "support/mod.rs"]
-mod support;
-
+use counting::{Counting, live_bytes};
 use support::{Payloads, RUNS, goal_at_most, runtime, touch};
-
-/// Counts live heap bytes.
-struct Counting;
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged; only a counter is kept beside it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn live_bytes() -> usize {
-    LIVE_BYTES.load(Ordering::Relaxed)
-}
 
 /// Of a record.
 const SIZE: usize = 100;
@@ -164,7 +139,8 @@ struct Idle {
 
 fn idle(payloads: &Payloads, partitions: i32) -> Idle {
     const WAKES: u32 = 2000;
-    runtime().block_on(async {
+    counting::start();
+    let idle = runtime().block_on(async {
         let before = live_bytes();
         let start = Instant::now();
         let cluster = Cluster::in_memory();
@@ -201,7 +177,9 @@ fn idle(payloads: &Payloads, partitions: i32) -> Idle {
             }
         }
         Idle { create, bytes, assign, consumer_bytes, wake: took / WAKES }
-    })
+    });
+    counting::stop();
+    idle
 }
 
 fn median(samples: &mut [f64]) -> f64 {
@@ -233,7 +211,7 @@ fn main() {
         // The instructions for a record are nearly the same (callgrind: 1.2 times as many to send, as many to read). But
         // what is touched once a batch of 20 records, the slot, the leader, its log, the position, is in the nearest
         // cache for one partition, and comes from memory for 10,000.
-        goals.push(goal_at_most("record over 10,000 partitions, times one over one", last, 4.0));
+        goals.push(goal_at_most("record_over_10000_partitions_vs_1", last, 4.0));
     }
     if runs("consumers") {
         println!("\nconsumers in groups of their own, one partition, one thread (median of {RUNS})");
@@ -246,7 +224,7 @@ fn main() {
             println!("{consumers:>12} {ns:>22.1} {last:>10.2}");
         }
         // Each takes the same instructions. With one reader the records are in the second-level cache still.
-        goals.push(goal_at_most("record delivered to one of 64 consumers, times one of one", last, 2.0));
+        goals.push(goal_at_most("record_to_each_of_64_consumers_vs_1", last, 2.0));
     }
     if runs("idle") {
         println!("\npartitions that stand still");
@@ -273,10 +251,10 @@ fn main() {
         let large = large.unwrap();
         let total_mib = (large.bytes + large.consumer_bytes) * 10_000.0 / f64::from(1 << 20);
         let ratio = wakes[2] / wakes[0];
-        goals.push(goal_at_most("ms to create 10,000 partitions", large.create.as_secs_f64() * 1e3, 200.0));
-        goals.push(goal_at_most("MiB for 10,000 idle partitions and a consumer of them", total_mib, 64.0));
+        goals.push(goal_at_most("create_10000_partitions_ms", large.create.as_secs_f64() * 1e3, 200.0));
+        goals.push(goal_at_most("idle_10000_partitions_and_reader_MiB", total_mib, 64.0));
         // The same instructions again; the partition was touched long ago.
-        goals.push(goal_at_most("wake of a consumer of 10,000 partitions, times of one", ratio, 4.0));
+        goals.push(goal_at_most("wake_of_reader_of_10000_partitions_vs_1", ratio, 4.0));
     }
     println!();
     goals.iter().for_each(|line| println!("{line}"));

@@ -2,43 +2,18 @@
 //!
 //! A binary of its own, because it counts every allocation of the process.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "../benches/support/counting.rs"]
+mod counting;
 
 use brokerless::{Cluster, NewTopic, ProducerConfig, ProducerRecord};
-
-struct Counting;
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-static LARGE_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-/// Batch bodies are 16 KiB; nothing else in a steady stream comes near.
-const LARGE: usize = 8 << 10;
-
-// SAFETY: every call is passed on to the system's allocator unchanged; only counters are kept beside it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        if layout.size() >= LARGE {
-            LARGE_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        }
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use counting::{Counting, large_allocations, live_bytes};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 #[tokio::test]
 async fn a_steady_stream_under_retention_neither_grows_nor_allocates_blocks() {
+    counting::start();
     let cluster = Cluster::in_memory();
     let topic = NewTopic::new("t").config("segment.bytes", "1048576").config("retention.bytes", "4194304");
     cluster.admin().create_topic(topic).await.unwrap();
@@ -51,10 +26,10 @@ async fn a_steady_stream_under_retention_neither_grows_nor_allocates_blocks() {
         producer.flush().await.unwrap();
     };
     stream(20).await;
-    let (live, large) = (LIVE_BYTES.load(Ordering::Relaxed), LARGE_ALLOCATIONS.load(Ordering::Relaxed));
+    let (live, large) = (live_bytes(), large_allocations());
     stream(200).await;
-    let grown = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(live);
-    let fresh = LARGE_ALLOCATIONS.load(Ordering::Relaxed) - large;
+    let grown = live_bytes().saturating_sub(live);
+    let fresh = large_allocations() - large;
     // Where a segment ends moves by a batch or two between the two readings.
     assert!(grown < 256 << 10, "200 MB through a log of 4 MiB grew the heap by {grown} bytes");
     assert_eq!(fresh, 0, "200 MB through a log of 4 MiB allocated {fresh} fresh blocks");

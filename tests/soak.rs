@@ -6,37 +6,20 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../benches/support/counting.rs"]
+mod counting;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use brokerless::{
     AutoOffsetReset, Cluster, ConsumerConfig, ConsumerRecords, ErrorCode, NewTopic, ProducerConfig, ProducerRecord,
 };
+use counting::{Counting, live_bytes};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
-
-struct Counting;
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged; only a counter is kept beside it.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's obligations are those of the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -189,7 +172,7 @@ async fn watch(counters: Arc<Counters>, duration: Duration) -> Vec<usize> {
     let mut next_report = REPORT;
     while start.elapsed() < duration {
         ticks.tick().await;
-        samples.push(LIVE_BYTES.load(Ordering::Relaxed));
+        samples.push(live_bytes());
         if start.elapsed() > next_report {
             next_report += REPORT;
             report(&counters, start.elapsed(), &samples);
@@ -223,7 +206,8 @@ fn median(samples: &[usize]) -> usize {
 #[test]
 fn invariant_54_memory_stays_flat_under_a_mixed_load() {
     let seconds = std::env::var("BROKERLESS_SOAK_SECONDS").map_or(9, |text| text.parse().unwrap());
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    counting::start();
+    let before = live_bytes();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let counters = Arc::new(Counters::default());
     let samples = runtime.block_on(async {
@@ -276,6 +260,6 @@ fn invariant_54_memory_stays_flat_under_a_mixed_load() {
     let (middle, last) = (median(&samples[third..2 * third]), median(&samples[2 * third..]));
     println!("median live bytes: {middle} in the second third, {last} in the last");
     assert!(last < middle + middle / 10 + SLACK, "live bytes grew from {middle} to {last}");
-    let after = LIVE_BYTES.load(Ordering::Relaxed);
+    let after = live_bytes();
     assert!(after < before + (1 << 20), "{} bytes are left of what the run allocated", after - before);
 }

@@ -74,7 +74,6 @@ impl Cluster {
 
     /// The scope of a new client, in Kafka's group for its kind (`producer-metrics`), under its `client.id`. It is
     /// unregistered when it is dropped, so the client keeps it.
-    #[allow(dead_code, reason = "for clients, which take it up one by one")]
     pub(crate) fn client_metrics(&self, group: &'static str, client_id: &str, config: MetricConfig) -> Scope {
         self.inner.metrics.client(group, client_id, config)
     }

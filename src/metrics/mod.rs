@@ -5,7 +5,6 @@
 //!     └ Scope     1 a client (or a part of one): a group and tags that all of its metrics share; gone when dropped
 //!         ├ Sensor    windowed: rates, averages, extremes, with totals; one short leaf lock a record
 //!         ├ Counter   a total; one relaxed addition
-//!         ├ Value     the last value set; one relaxed store
 //!         ├ gauge     a closure, called when somebody reads
 //!         └ collector a closure that has many values, whose tags change
 //!   Metrics   a snapshot, sorted and immutable
@@ -21,8 +20,6 @@
 //! Recording is meant for batches and requests, not for records. No clock: `now_ms` is an argument. Gauges are called
 //! with no lock held.
 
-#![allow(dead_code, unused_imports, reason = "for clients, which take it up one by one")]
-
 mod name;
 #[cfg(feature = "prometheus")]
 mod prometheus;
@@ -37,7 +34,7 @@ pub use name::MetricName;
 pub(crate) use name::{Tags, tags};
 pub(crate) use registry::{MetricConfig, Registry};
 pub(crate) use sampled::Values;
-pub(crate) use scope::{Counter, Scope, Value};
+pub(crate) use scope::{Counter, Scope};
 pub(crate) use sensor::Sensor;
 pub use snapshot::{Metric, MetricKind, Metrics};
 pub(crate) use total_rate::TotalRate;

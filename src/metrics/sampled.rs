@@ -20,13 +20,12 @@ impl Default for MetricConfig {
 pub(crate) struct Values {
     pub(crate) count: u64,
     pub(crate) sum: f64,
-    pub(crate) min: f64,
     pub(crate) max: f64,
 }
 
 impl Default for Values {
     fn default() -> Self {
-        Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+        Self { count: 0, sum: 0.0, max: f64::NEG_INFINITY }
     }
 }
 
@@ -35,7 +34,6 @@ impl Values {
     pub(crate) fn add(&mut self, value: f64) {
         self.count += 1;
         self.sum += value;
-        self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
 }
@@ -60,13 +58,12 @@ struct Sample {
     last_ms: i64,
     count: u64,
     sum: f64,
-    min: f64,
     max: f64,
 }
 
 impl Sample {
     fn new(now_ms: i64) -> Self {
-        Self { start_ms: now_ms, last_ms: now_ms, count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY }
+        Self { start_ms: now_ms, last_ms: now_ms, count: 0, sum: 0.0, max: f64::NEG_INFINITY }
     }
 }
 
@@ -76,7 +73,7 @@ impl Sampled {
     }
 
     pub(super) fn record(&mut self, value: f64, now_ms: i64) {
-        self.record_all(Values { count: 1, sum: value, min: value, max: value }, now_ms);
+        self.record_all(Values { count: 1, sum: value, max: value }, now_ms);
     }
 
     pub(super) fn record_all(&mut self, values: Values, now_ms: i64) {
@@ -86,7 +83,6 @@ impl Sampled {
         sample.last_ms = now_ms;
         sample.count += values.count;
         sample.sum += values.sum;
-        sample.min = sample.min.min(values.min);
         sample.max = sample.max.max(values.max);
     }
 
@@ -139,12 +135,6 @@ impl Sampled {
         self.samples.iter().filter(|sample| sample.count > 0).map(|sample| sample.max).fold(f64::NAN, f64::max)
     }
 
-    /// NaN if there is none.
-    pub(super) fn min(&mut self, now_ms: i64) -> f64 {
-        self.purge(now_ms);
-        self.samples.iter().filter(|sample| sample.count > 0).map(|sample| sample.min).fold(f64::NAN, f64::min)
-    }
-
     /// The sum of the values a second.
     pub(super) fn rate(&mut self, now_ms: i64) -> f64 {
         let seconds = self.window_seconds(now_ms);
@@ -191,7 +181,7 @@ mod tests {
     #[test]
     fn nothing_recorded() {
         let mut sampled = sampled();
-        assert!(sampled.average(0).is_nan() && sampled.max(0).is_nan() && sampled.min(0).is_nan());
+        assert!(sampled.average(0).is_nan() && sampled.max(0).is_nan());
         assert_eq!((sampled.rate(0), sampled.occurrence_rate(9), sampled.total(), sampled.count()), (0.0, 0.0, 0.0, 0));
     }
 
@@ -220,7 +210,7 @@ mod tests {
         // The third opens at 70 s. Of the first the last value is 40 s old: it still counts, from its beginning.
         sampled.record(5.0, 70_000);
         assert_eq!(sampled.rate(70_000), 105.0 / 70.0);
-        assert_eq!((sampled.max(70_000), sampled.min(70_000), sampled.average(70_000)), (60.0, 5.0, 105.0 / 4.0));
+        assert_eq!((sampled.max(70_000), sampled.average(70_000)), (60.0, 105.0 / 4.0));
         // At 89,999 the last value of the first is 60 s old: gone. The second began at 40 s.
         assert_eq!(sampled.rate(89_999), 15.0 / 49.999);
         assert_eq!((sampled.max(89_999), sampled.average(89_999)), (10.0, 7.5));
@@ -238,7 +228,7 @@ mod tests {
             sampled.record(f64::from(window), i64::from(window) * 30_000);
         }
         // The 8th began 60 s ago and holds nothing younger; those of 8 and 9 count.
-        assert_eq!((sampled.min(270_000), sampled.max(270_000)), (8.0, 9.0));
+        assert_eq!((sampled.average(270_000), sampled.max(270_000)), (8.5, 9.0));
         assert_eq!(sampled.rate(270_000), 17.0 / 30.0);
         assert_eq!(sampled.samples.len(), 3);
     }

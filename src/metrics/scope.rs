@@ -14,7 +14,7 @@ use crate::metrics::snapshot::{Metric, MetricKind, Metrics};
 
 /// Registers metrics of one group under fixed tags, and unregisters them when it is dropped.
 ///
-/// Handles (sensors, counters, values) may outlive it; nobody reads them any more then.
+/// Handles (sensors, counters) may outlive it; nobody reads them any more then.
 #[derive(Debug)]
 pub(crate) struct Scope {
     registry: Arc<Registry>,
@@ -57,7 +57,6 @@ struct Entry {
 pub(super) enum Source {
     Sensor(Sensor, Stat),
     Counter(Counter),
-    Value(Value),
     Gauge(Box<dyn Fn(i64) -> f64 + Send + Sync>),
 }
 
@@ -79,21 +78,6 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The last value set. A clone is the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Value(Arc<AtomicU64>);
-
-impl Value {
-    #[inline]
-    pub(crate) fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -122,13 +106,6 @@ impl Scope {
         let counter = Counter::default();
         self.add(name, description, Source::Counter(counter.clone()));
         counter
-    }
-
-    /// A value that is set now and then; it begins with `initial`.
-    pub(crate) fn value(&self, name: &'static str, description: &'static str, initial: f64) -> Value {
-        let value = Value(Arc::new(AtomicU64::new(initial.to_bits())));
-        self.add(name, description, Source::Value(value.clone()));
-        value
     }
 
     /// A value that is computed from `now_ms` when it is read. The closure must not own this scope, or what does (hold
@@ -220,7 +197,7 @@ impl Source {
         match self {
             Self::Sensor(_, stat) => stat.kind(),
             Self::Counter(_) => MetricKind::Counter,
-            Self::Value(_) | Self::Gauge(_) => MetricKind::Gauge,
+            Self::Gauge(_) => MetricKind::Gauge,
         }
     }
 
@@ -228,7 +205,6 @@ impl Source {
         match self {
             Self::Sensor(sensor, stat) => sensor.measure(*stat, now_ms),
             Self::Counter(counter) => counter.get() as f64,
-            Self::Value(value) => value.get(),
             Self::Gauge(measure) => measure(now_ms),
         }
     }
@@ -239,7 +215,6 @@ impl fmt::Debug for Source {
         f.write_str(match self {
             Self::Sensor(..) => "Sensor",
             Self::Counter(_) => "Counter",
-            Self::Value(_) => "Value",
             Self::Gauge(_) => "Gauge",
         })
     }

@@ -17,7 +17,6 @@ pub(crate) struct Sensor(Arc<Mutex<Sampled>>);
 pub(super) enum Stat {
     Average,
     Max,
-    Min,
     Rate,
     OccurrenceRate,
     Total,
@@ -42,7 +41,6 @@ impl Sensor {
         match stat {
             Stat::Average => sampled.average(now_ms),
             Stat::Max => sampled.max(now_ms),
-            Stat::Min => sampled.min(now_ms),
             Stat::Rate => sampled.rate(now_ms),
             Stat::OccurrenceRate => sampled.occurrence_rate(now_ms),
             Stat::Total => sampled.total(),
@@ -55,7 +53,7 @@ impl Stat {
     pub(super) fn kind(self) -> MetricKind {
         match self {
             Self::Total | Self::Count => MetricKind::Counter,
-            Self::Average | Self::Max | Self::Min | Self::Rate | Self::OccurrenceRate => MetricKind::Gauge,
+            Self::Average | Self::Max | Self::Rate | Self::OccurrenceRate => MetricKind::Gauge,
         }
     }
 }
@@ -81,11 +79,6 @@ impl<'s> SensorBuilder<'s> {
     /// The windowed maximum; NaN without values.
     pub(crate) fn max(self, name: &'static str, description: &'static str) -> Self {
         self.stat(Stat::Max, name, description)
-    }
-
-    /// The windowed minimum; NaN without values.
-    pub(crate) fn min(self, name: &'static str, description: &'static str) -> Self {
-        self.stat(Stat::Min, name, description)
     }
 
     /// The sum of the values a second, windowed: `record-send-rate`, where a value is how many records were sent.

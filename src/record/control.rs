@@ -76,7 +76,7 @@ impl EndTxnMarker {
 
     /// The batch that a partition appends for it: a control batch of this record alone, in the producer's name.
     #[cfg_attr(
-        not(test),
+        not(any(test, fuzzing)),
         expect(dead_code, reason = "markers are written by the transaction coordinator, which is not built yet")
     )]
     pub(crate) fn to_batch(self, timestamp: i64, producer: ProducerId, epoch: ProducerEpoch) -> RecordBatch {

@@ -62,10 +62,8 @@ pub(super) fn set(config: &mut ConsumerConfig, name: &str, text: &str) -> Result
         "heartbeat.interval.ms" => config.heartbeat_interval = ms_from_1()?,
         "max.poll.interval.ms" => config.max_poll_interval = ms_from_1()?,
         "partition.assignment.strategy" => {
-            config.partition_assignment_strategy = parse_list(text)
-                .into_iter()
-                .map(|class| class.parse().map_err(|()| invalid(name, class, "no such assignor")))
-                .collect::<Result<_>>()?;
+            config.partition_assignment_strategy =
+                parse_list(text).into_iter().map(str::parse).collect::<Result<_>>()?;
         }
         "default.api.timeout.ms" => config.default_api_timeout = ms()?,
         "request.timeout.ms" => config.request_timeout = ms()?,

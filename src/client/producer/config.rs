@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::client::producer::interceptor::Interceptors;
 use crate::client::producer::{Partitioning, ProducerInterceptor};
 use crate::config::property::{
-    check_range, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_i64,
+    check_range, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_i64, parse_list,
 };
 use crate::error::{Error, Result};
 use crate::types::{Acks, CompressionType};
@@ -295,7 +295,9 @@ impl ProducerConfig {
             "retries" => self.retries = parse_i32(name, text, 0..)? as u32,
             "retry.backoff.max.ms" => self.retry_backoff_max = ms()?,
             "retry.backoff.ms" => self.retry_backoff = ms()?,
-            "transactional.id" => return Err(not_built(name, text)),
+            "interceptor.classes" if parse_list(text).is_empty() => {}
+            // Java classes; here they are objects: `ProducerConfig::interceptor`.
+            "interceptor.classes" | "transactional.id" => return Err(not_built(name, text)),
             _ if is_ignored(name) => {}
             _ => return Err(Error::config(format!("unknown producer configuration {name}"))),
         }
@@ -397,7 +399,7 @@ impl ProducerConfig {
 /// Properties of Kafka's producer that mean nothing without sockets, Java classes or JMX.
 fn is_ignored(name: &str) -> bool {
     const PREFIXES: [&str; 4] = ["sasl.", "security.", "ssl.", "socket.connection.setup."];
-    const NAMES: [&str; 28] = [
+    const NAMES: [&str; 27] = [
         "auto.include.jmx.reporter",
         "bootstrap.controllers",
         "bootstrap.servers",
@@ -405,7 +407,6 @@ fn is_ignored(name: &str) -> bool {
         "config.providers",
         "connections.max.idle.ms",
         "enable.metrics.push",
-        "interceptor.classes",
         "key.serializer",
         "metadata.max.age.ms",
         "metadata.max.idle.ms",
@@ -543,6 +544,7 @@ mod tests {
     fn unknown_and_unbuilt_properties_are_named() {
         assert_eq!(refused(&[("linger", "5")]), "unknown producer configuration linger [INVALID_CONFIG (40)]");
         assert!(refused(&[("transactional.id", "t")]).contains("transactional.id"));
+        assert!(refused(&[("interceptor.classes", "com.example.Mine")]).contains("interceptor.classes"));
         assert!(refused(&[("partitioner.class", "com.example.Mine")]).contains("partitioner.class"));
         assert_eq!(
             refused(&[("linger.ms", "-1")]),

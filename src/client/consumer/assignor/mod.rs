@@ -30,6 +30,8 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::config::property::invalid;
+use crate::error::{Error, Result};
 use crate::types::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 
 /// How a member passes through a rebalance (KIP-429).
@@ -145,12 +147,16 @@ impl PartitionAssignor {
     }
 }
 
-/// Accepts the protocol's name and the name of Java's class.
+/// Takes the protocol's name (`cooperative-sticky`) and the name of Java's class.
+///
+/// # Errors
+/// [`InvalidConfig`](crate::ErrorCode::InvalidConfig) for any other.
 impl FromStr for PartitionAssignor {
-    type Err = ();
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|it| text == it.name() || text == it.java_class()).ok_or(())
+    fn from_str(text: &str) -> Result<Self> {
+        let named = Self::ALL.into_iter().find(|it| text == it.name() || text == it.java_class());
+        named.ok_or_else(|| invalid("partition.assignment.strategy", text, "no such assignor"))
     }
 }
 
