@@ -23,6 +23,9 @@ use crate::util::wake_list::WakeList;
 /// An answer that may take a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What is committed of each partition that was asked for.
+pub type Committed = Vec<(TopicPartition, Option<OffsetAndMetadata>)>;
+
 /// JoinGroup.
 #[derive(Clone, Debug, Default)]
 pub struct Join {
@@ -170,11 +173,7 @@ impl Requests {
     }
 
     /// The answer: the request's error, and what is committed of each partition.
-    pub fn fetch_offsets(
-        &self,
-        group_id: String,
-        partitions: Option<Vec<TopicPartition>>,
-    ) -> Answer<(i16, Vec<(TopicPartition, Option<OffsetAndMetadata>)>)> {
+    pub fn fetch_offsets(&self, group_id: String, partitions: Option<Vec<TopicPartition>>) -> Answer<(i16, Committed)> {
         let answer = self.0.fetch_offsets(OffsetFetchRequest { group_id, partitions, require_stable: true });
         Box::pin(async move {
             let fetched = answer.await;
