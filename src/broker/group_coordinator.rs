@@ -3,7 +3,7 @@
 //! Per request: lock the shard, hand it the request, append the records that it returns, replay them, release the
 //! replies once they are committed, unlock, wake. Time comes from the clock, randomness from the cluster's seed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -262,22 +262,22 @@ impl GroupCoordinator {
         if topics.is_empty() {
             return;
         }
+        let topics: HashSet<&str> = topics.iter().map(|topic| &**topic).collect();
         let shards = self.shards.read().clone();
         for shard in &shards {
             // Batch by batch, with the lock let go in between; until nothing is left, or nothing can be appended.
             let mut appended = None;
-            loop {
-                let mut is_done = true;
-                self.run(shard, None, |machine, now_ms| {
-                    let outcome = machine.on_topics_deleted(now_ms, topics);
+            let mut next = Some(String::new());
+            while let Some(group_id) = next.take() {
+                self.run(shard, None, |machine, _| {
+                    let (outcome, rest) = machine.on_topics_deleted(&topics, &group_id);
                     let first = outcome.records.first().cloned();
-                    is_done = first.is_none() || first == appended;
-                    appended = first;
-                    if is_done { Outcome::default() } else { outcome }
+                    if first.is_some() && first == appended {
+                        return Outcome::default();
+                    }
+                    (appended, next) = (first, rest);
+                    outcome
                 });
-                if is_done {
-                    break;
-                }
             }
         }
     }

@@ -80,7 +80,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// How many partitions the cluster may hold, those of Kafka's own topics (50 once there is a group) among them.
+    /// How many partitions the cluster may hold, beside those of Kafka's own topics (50 once there is a group).
     /// Creating more is `POLICY_VIOLATION`. Default 200,000, about what Kafka recommends as a cluster's most; an empty
     /// partition takes a few kilobytes.
     pub fn max_partitions(mut self, partitions: usize) -> Self {

@@ -40,8 +40,13 @@ impl Metadata {
     pub(crate) fn new(controller: Controller, node: BrokerId, clock: Clock) -> Result<Self, Error> {
         let topic_partition = TopicPartition::new("__cluster_metadata", 0);
         // The metadata log is never cut: an image is only as good as the records before it, and snapshots come with
-        // files.
-        let config = LogConfig { retention_ms: None, retention_bytes: None, ..LogConfig::default() };
+        // files. A command is one batch, however many topics it creates: what bounds commands is counted in topics.
+        let config = LogConfig {
+            retention_ms: None,
+            retention_bytes: None,
+            max_message_bytes: i32::MAX as u32,
+            ..LogConfig::default()
+        };
         let mut log = Partition::new(
             topic_partition,
             TopicId::from_u128(1),

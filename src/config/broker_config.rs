@@ -174,6 +174,7 @@ impl BrokerConfig {
             self.group_max_session_timeout_ms,
             self.group_min_session_timeout_ms..,
         )?;
+        self.cleaner.validate()?;
         topic_property::check_compaction_lag(|property| self.topic_default(property))
     }
 
@@ -310,6 +311,7 @@ mod tests {
         assert!(with(&[("group.min.session.timeout.ms", "1900000")]).validate().is_err());
         let lags = [("log.cleaner.min.compaction.lag.ms", "2"), ("log.cleaner.max.compaction.lag.ms", "1")];
         assert!(with(&lags).validate().is_err());
+        assert!(with(&[("log.cleaner.dedupe.buffer.size", "1000")]).validate().is_err());
     }
 
     #[test]

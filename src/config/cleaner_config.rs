@@ -1,6 +1,6 @@
 //! [`CleanerConfig`]: the broker's settings of compaction.
 
-use crate::config::property::{parse_bool, parse_f64, parse_i32, parse_i64};
+use crate::config::property::{invalid, parse_bool, parse_f64, parse_i32, parse_i64};
 use crate::error::Result;
 
 /// The broker's settings of compaction: Kafka's `log.cleaner.*`, but for those that give topics their defaults.
@@ -13,6 +13,8 @@ pub(crate) struct CleanerConfig {
     pub(crate) enable: bool,
     /// `log.cleaner.dedupe.buffer.size`, 128 MiB: what the index of a run may take.
     pub(crate) dedupe_buffer_size: usize,
+    /// `log.cleaner.threads`, 1: divides the buffer in Kafka, so it bounds how small that may be.
+    threads: i32,
     /// `log.cleaner.backoff.ms`, 15 s.
     backoff_ms: i64,
     /// `log.cleaner.io.max.bytes.per.second`, without bound.
@@ -24,7 +26,13 @@ impl Eq for CleanerConfig {}
 
 impl Default for CleanerConfig {
     fn default() -> Self {
-        Self { enable: true, dedupe_buffer_size: 128 << 20, backoff_ms: 15_000, max_bytes_per_second: f64::MAX }
+        Self {
+            enable: true,
+            dedupe_buffer_size: 128 << 20,
+            threads: 1,
+            backoff_ms: 15_000,
+            max_bytes_per_second: f64::MAX,
+        }
     }
 }
 
@@ -40,12 +48,22 @@ impl CleanerConfig {
             "log.cleaner.io.max.bytes.per.second" => {
                 self.max_bytes_per_second = parse_f64(name, value, f64::MIN_POSITIVE..)?;
             }
-            "log.cleaner.threads" => drop(parse_i32(name, value, 1..)?),
+            "log.cleaner.threads" => self.threads = parse_i32(name, value, 1..)?,
             "log.cleaner.io.buffer.size" => drop(parse_i32(name, value, 0..)?),
             "log.cleaner.io.buffer.load.factor" => drop(parse_f64(name, value, ..)?),
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// What takes more than one property to check: an index that is too small makes each run take in next to nothing.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let per_thread = self.dedupe_buffer_size / self.threads as usize;
+        if per_thread <= 1 << 20 {
+            let (name, size) = ("log.cleaner.dedupe.buffer.size", self.dedupe_buffer_size);
+            return Err(invalid(name, size, format_args!("{name} must be at least 1MB per cleaner thread.")));
+        }
+        Ok(())
     }
 
     /// How long to wait when no log needs compaction. Not 0, which would keep the background task busy looking.
@@ -69,7 +87,7 @@ mod tests {
         for (name, value) in [
             ("log.cleaner.enable", "false"),
             ("log.cleaner.backoff.ms", "0"),
-            ("log.cleaner.dedupe.buffer.size", "1000"),
+            ("log.cleaner.dedupe.buffer.size", "8388608"),
             ("log.cleaner.io.max.bytes.per.second", "1048576"),
             ("log.cleaner.threads", "4"),
             ("log.cleaner.io.buffer.size", "524288"),
@@ -77,10 +95,14 @@ mod tests {
         ] {
             assert!(config.set(name, value).unwrap(), "{name}");
         }
-        assert_eq!((config.enable, config.dedupe_buffer_size, config.backoff_ms()), (false, 1000, 1));
+        assert_eq!((config.enable, config.dedupe_buffer_size, config.backoff_ms()), (false, 8 << 20, 1));
         assert_eq!((config.ms_for(2 << 20), CleanerConfig::default().ms_for(2 << 20)), (2000, 0));
         assert!(!config.set("log.cleaner.min.cleanable.ratio", "0.5").unwrap());
         assert!(config.set("log.cleaner.backoff.ms", "-1").is_err());
         assert!(config.set("log.cleaner.enable", "perhaps").is_err());
+        assert_eq!(config.validate().map_err(|error| error.to_string()), Ok(()));
+        config.set("log.cleaner.threads", "8").unwrap();
+        let refused = config.validate().unwrap_err().to_string();
+        assert!(refused.contains("at least 1MB per cleaner thread"), "{refused}");
     }
 }

@@ -116,7 +116,10 @@ impl TopicImage {
     }
 }
 
-/// Whether Kafka flags topics of this name as internal.
+/// The topics that Kafka flags as internal.
+pub(super) const INTERNAL_TOPICS: [&str; 4] =
+    ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+
 pub(crate) fn is_internal_topic(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state" | "__cluster_metadata")
+    INTERNAL_TOPICS.contains(&name)
 }

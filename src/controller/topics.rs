@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::config::{LogConfig, topic_property};
+use crate::controller::image::{INTERNAL_TOPICS, is_internal_topic};
 use crate::controller::topic_name::{unify, validate_topic_name};
 use crate::controller::{Controller, CreatableTopic, MetadataRecord, Outcome, PartitionImage, TopicImage};
 use crate::error::{Error, ErrorCode};
@@ -35,7 +36,8 @@ impl Controller {
         topics: Vec<CreatableTopic>,
         validate_only: bool,
     ) -> Outcome<Vec<Result<Arc<TopicImage>, Error>>> {
-        let asked: usize = topics.iter().map(|topic| self.partitions_asked(topic)).sum();
+        let users = topics.iter().filter(|topic| !is_internal_topic(&topic.name));
+        let asked: usize = users.map(|topic| self.partitions_asked(topic)).sum();
         if let Err(error) = self.check_partition_bounds(asked) {
             return Outcome::unchanged(topics.iter().map(|_| Err(error.clone())).collect());
         }
@@ -65,7 +67,10 @@ impl Controller {
         if additional > MAX_PARTITIONS_PER_REQUEST {
             return violation("Excessively large number of partitions per request.".to_owned());
         }
-        let (present, most) = (self.image.partition_count, self.max_partitions);
+        // Kafka's own topics do not count: a cluster that has no room for them would have no groups.
+        let internal = INTERNAL_TOPICS.iter().filter_map(|name| self.image.topic(name));
+        let internal: usize = internal.map(|topic| topic.partitions.len()).sum();
+        let (present, most) = (self.image.partition_count - internal, self.max_partitions);
         if present.saturating_add(additional) > most {
             return violation(format!(
                 "{additional} more partitions would exceed the {most} that a cluster may hold (it has {present})."

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use brokerless::admin::{ElectionType, NewPartitions, OffsetSpec};
 use brokerless::types::{BrokerId, IsolationLevel, LeaderEpoch, ProducerEpoch};
-use brokerless::{Admin, Cluster, Error, ErrorCode, NewTopic, ProducerConfig, ProducerRecord, TopicPartition};
+use brokerless::{
+    Admin, Cluster, ConsumerConfig, Error, ErrorCode, NewTopic, ProducerConfig, ProducerRecord, TopicPartition,
+};
 
 fn start() -> (Cluster, Admin) {
     let cluster = Cluster::in_memory();
@@ -153,6 +155,25 @@ async fn a_cluster_holds_so_many_partitions() {
     admin.create_partitions("t", 5).await.unwrap();
     admin.delete_topic("t").await.unwrap();
     admin.create_topic(NewTopic::new("u").partitions(5)).await.unwrap();
+    // Kafka's own topics are beside them: a full cluster has groups.
+    let mut consumer = cluster.consumer(ConsumerConfig::group("g")).unwrap();
+    consumer.subscribe(["u"]).unwrap();
+    consumer.poll(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(consumer.assignment().len(), 5);
+    assert_refused(
+        admin.create_partitions("u", 6).await,
+        ErrorCode::PolicyViolation,
+        "1 more partitions would exceed the 5 that a cluster may hold (it has 5).",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_creates_ten_thousand_topics_with_long_names() {
+    let (_cluster, admin) = start();
+    let name = |index: usize| format!("a-topic-with-a-name-of-some-length-{index:05}");
+    let topics = (0..10_000).map(|index| NewTopic::new(name(index)).config("retention.ms", "60000"));
+    assert!(admin.create_topics(topics).await.into_iter().all(|created| created.is_ok()));
+    assert_eq!(admin.list_topics().await.unwrap().len(), 10_000);
 }
 
 #[tokio::test(start_paused = true)]

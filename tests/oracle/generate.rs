@@ -57,7 +57,7 @@ pub(crate) fn group_sequence(seed: u64, length: usize, now: i64) -> Vec<Op> {
         }
         let index = world.rng.usize(0..2);
         let (group, assignor, members) = &mut groups[index];
-        ops.push(Op::Group(*group, world.group_op(assignor, members)));
+        ops.push(Op::Group(group, world.group_op(assignor, members)));
     }
     for (group, _, _) in groups {
         ops.push(Op::Group(group, GroupOp::Describe));

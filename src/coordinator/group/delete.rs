@@ -1,5 +1,7 @@
 //! DeleteGroups, OffsetDelete, and the offsets of deleted topics.
 
+use std::collections::HashSet;
+
 use super::classic::ClassicGroup;
 use super::expiry::Tombstones;
 use super::outcome::Outcome;
@@ -51,17 +53,18 @@ impl GroupShard {
         Outcome { records, replies: vec![(token, Reply::OffsetDelete(response))] }
     }
 
-    /// Forgets every group's offsets for these topics; as many as one batch may hold: call it again until it has
-    /// nothing to forget.
-    pub(crate) fn on_topics_deleted(&mut self, _now_ms: i64, topics: &[impl AsRef<str>]) -> Outcome {
+    /// Forgets every group's offsets for these topics, beginning with the group `first`; as many as one batch may hold.
+    /// Returns, too, the group to go on with once the records are appended; `None` when that was all.
+    pub(crate) fn on_topics_deleted(&mut self, topics: &HashSet<&str>, first: &str) -> (Outcome, Option<String>) {
         let mut tombstones = Tombstones::default();
-        let offsets = self.offsets.of_topics(|topic| topics.iter().any(|deleted| deleted.as_ref() == topic));
-        for (group_id, partition) in offsets {
+        let mut next = None;
+        for (group_id, partition) in self.offsets.of_topics(first, topics) {
             if tombstones.is_full() {
+                next = Some(group_id.to_owned());
                 break;
             }
             tombstones.push(record::offset_tombstone(group_id, partition));
         }
-        tombstones.into_outcome()
+        (tombstones.into_outcome(), next)
     }
 }

@@ -250,7 +250,7 @@ impl Driver {
         match input.byte() % 4 {
             0 => self.reload(),
             1 => {
-                let outcome = self.shard.on_topics_deleted(self.now_ms, &[input.pick(&TOPICS)]);
+                let (outcome, _) = self.shard.on_topics_deleted(&[input.pick(&TOPICS)].into(), "");
                 self.settle(outcome, false);
             }
             2 => {

@@ -1,6 +1,7 @@
 //! [`Offsets`]: what each group has committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
@@ -42,11 +43,15 @@ impl Offsets {
         self.by_group.get(group_id).map_or(0, BTreeMap::len)
     }
 
-    /// Every group and partition with an offset for a topic of which `wanted` holds.
-    pub(super) fn of_topics(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&str, &TopicPartition)> {
-        let entries = self.by_group.iter();
+    /// Every group, in order and from `first` on, and partition with an offset for one of the topics.
+    pub(super) fn of_topics<'o>(
+        &'o self,
+        first: &str,
+        topics: &'o HashSet<&str>,
+    ) -> impl Iterator<Item = (&'o str, &'o TopicPartition)> {
+        let entries = self.by_group.range::<str, _>((Bound::Included(first), Bound::Unbounded));
         let entries = entries.flat_map(|(group_id, offsets)| offsets.keys().map(move |key| (group_id.as_str(), key)));
-        entries.filter(move |(_, topic_partition)| wanted(topic_partition.topic()))
+        entries.filter(|(_, topic_partition)| topics.contains(topic_partition.topic()))
     }
 
     pub(super) fn put(&mut self, group_id: String, topic_partition: TopicPartition, committed: Committed) {

@@ -1,7 +1,10 @@
 //! The shard and its log: replay, loading, lost appends, unloading.
 
+use std::sync::Arc;
+
 use super::classic::{ClassicGroup, Context, StagedChange};
 use super::expiry::Expiry;
+use super::note::Note;
 use super::outcome::{Outcome, append_error};
 use super::record::{self, GroupMetadata, GroupRecordKey};
 use super::request::{Reply, Token};
@@ -43,6 +46,10 @@ impl GroupShard {
         match self.staged.take_if(|staged| *staged.group_id == *group_id) {
             Some(staged) => {
                 let group = self.groups.get_mut(&staged.group_id).expect("a staged change has a group");
+                if let StagedChange::Assignment = staged.change {
+                    let (group_id, generation_id) = (Arc::clone(&staged.group_id), metadata.generation_id);
+                    self.environment.notes.push(Note::RebalanceCompleted { group_id, generation_id });
+                }
                 group.apply_staged(staged, metadata);
             }
             None => {

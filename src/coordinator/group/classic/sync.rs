@@ -9,7 +9,6 @@ use super::context::Context;
 use super::group::ClassicGroup;
 use super::staged::StagedChange;
 use super::state::GroupState;
-use crate::coordinator::group::Note;
 use crate::coordinator::group::{Reply, SyncGroupRequest, SyncGroupResponse, Token};
 use crate::error::ErrorCode;
 
@@ -84,7 +83,6 @@ impl ClassicGroup {
             let reply = self.sync_reply(assignment);
             cx.reply(token, reply);
         }
-        cx.note(Note::RebalanceCompleted { group_id: self.id.clone(), generation_id: self.generation_id });
         cx.stage(&self.id, StagedChange::Assignment, metadata.to_record(&self.id));
     }
 

@@ -193,20 +193,26 @@ fn tombstones_come_in_batches_of_bounded_size() {
 #[test]
 fn the_offsets_of_a_deleted_topic_go_batch_by_batch() {
     let mut harness = Harness::new();
-    for partition in 0..2_500 {
-        harness.append(record::offset_commit("g", &("t", partition).into(), &1.into(), harness.now_ms));
+    for (group_id, partitions) in [("f", 500), ("g", 2_500), ("h", 1)] {
+        for partition in 0..partitions {
+            harness.append(record::offset_commit(group_id, &("t", partition).into(), &1.into(), harness.now_ms));
+        }
     }
     harness.commit_to(&Joined::nobody("g"), "u", 0, 1.into());
-    let mut sizes = Vec::new();
-    loop {
-        let outcome = harness.shard.on_topics_deleted(harness.now_ms, &["t"]);
-        if outcome.is_empty() {
-            break;
-        }
-        sizes.push(outcome.records.len());
+    let mut batches = Vec::new();
+    let mut next = Some(String::new());
+    while let Some(first) = next.take() {
+        let (outcome, rest) = harness.shard.on_topics_deleted(&["t"].into(), &first);
+        batches.push((first, outcome.records.len()));
         harness.settle(outcome);
+        next = rest;
     }
-    assert_eq!((sizes, harness.shard.offsets.count("g")), (vec![1_000, 1_000, 500], 1));
+    // It goes on with the group where it stopped.
+    assert_eq!(
+        batches,
+        [("", 1_000), ("g", 1_000), ("g", 1_000), ("h", 1)].map(|(first, size)| (first.to_owned(), size))
+    );
+    assert_eq!(["f", "g", "h"].map(|group_id| harness.shard.offsets.count(group_id)), [0, 1, 0]);
 }
 
 #[test]

@@ -75,9 +75,9 @@ fn offsets_of_deleted_topics_go() {
     for group_id in ["g", "h"] {
         harness.commit(&Joined::nobody(group_id), 0, 1.into());
     }
-    let outcome = harness.shard.on_topics_deleted(harness.now_ms, &["other"]);
+    let (outcome, _) = harness.shard.on_topics_deleted(&["other"].into(), "");
     assert!(outcome.is_empty());
-    let outcome = harness.shard.on_topics_deleted(harness.now_ms, &["t"]);
+    let (outcome, _) = harness.shard.on_topics_deleted(&["t"].into(), "");
     assert_eq!(outcome.records.len(), 2);
     harness.settle(outcome);
     for shard in [&harness.shard, &harness.rebuilt()] {
