@@ -52,7 +52,10 @@ pub(crate) struct Apache {
 
 /// What librdkafka reports of each record: its number, its partition and offset or its error.
 #[derive(Default)]
-struct Acknowledgements(Mutex<Vec<(usize, Result<(i32, i64), String>)>>);
+struct Acknowledgements(Mutex<Vec<(usize, Acknowledged)>>);
+
+/// The partition and the offset, or librdkafka's error.
+type Acknowledged = Result<(i32, i64), String>;
 
 impl ClientContext for Acknowledgements {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}

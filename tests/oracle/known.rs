@@ -22,7 +22,8 @@ const DEVIATIONS: &[Deviation] = &[
         reason: "ListOffsets -3 after DeleteRecords: Kafka may answer with a record that was deleted, until the segment's \
                  file is gone; here it is the largest timestamp of what can be read",
         applies: |case| {
-            matches!(case.op, Op::ListOffsets(topic, partition, Spec::MaxTimestamp) if case.deleted(topic, *partition))
+            matches!(case.op, Op::ListOffsets(topic, partition, Spec::MaxTimestamp)
+                if is_none_or_below(case.theirs, case.deleted(topic, *partition)))
                 && case.only_differ(&["offset", "timestamp", "leader epoch"])
         },
     },
@@ -31,7 +32,8 @@ const DEVIATIONS: &[Deviation] = &[
                  enough and nowhere else, and finds nothing if all of it was deleted and its file is still there; here it \
                  is the first record that can be read",
         applies: |case| {
-            matches!(case.op, Op::ListOffsets(topic, partition, Spec::Timestamp(_)) if case.deleted(topic, *partition))
+            matches!(case.op, Op::ListOffsets(topic, partition, Spec::Timestamp(_))
+                if case.deleted(topic, *partition).next().is_some())
                 && case.theirs.get("offset") == Some("-1")
                 && case.only_differ(&["offset", "timestamp", "leader epoch"])
         },
@@ -40,7 +42,7 @@ const DEVIATIONS: &[Deviation] = &[
         reason: "reading from there: so Kafka's consumer begins at the end",
         applies: |case| {
             matches!(case.op, Op::Read { topic, partition, from: From::Timestamp(_), .. }
-                if case.deleted(topic, *partition))
+                if case.deleted(topic, *partition).next().is_some())
                 && case.theirs.0 == [("read".to_owned(), "end".to_owned())]
         },
     },
@@ -106,9 +108,12 @@ const REQUEST_DEVIATIONS: &[RequestDeviation] = &[
 ];
 
 impl Case<'_> {
-    /// Whether records of this partition were deleted before.
-    fn deleted(&self, topic: &Name, partition: i32) -> bool {
-        self.before.iter().any(|op| matches!(op, Op::DeleteRecords(name, of, _) if name == topic && *of == partition))
+    /// Up to where records of this partition were deleted before; -1 is the high watermark of then.
+    fn deleted(&self, topic: &Name, partition: i32) -> impl Iterator<Item = i64> {
+        self.before.iter().filter_map(move |op| match op {
+            Op::DeleteRecords(name, of, before) if name == topic && *of == partition => Some(*before),
+            _ => None,
+        })
     }
 
     /// The values that differ, in pairs; all of them, if the facts do not even have the same names.
@@ -126,6 +131,12 @@ impl Case<'_> {
                 .zip(&self.theirs.0)
                 .all(|(ours, theirs)| ours == theirs || (ours.0 == theirs.0 && names.contains(&&*ours.0)))
     }
+}
+
+/// Whether Kafka's answer is nothing at all, or a record that may have been deleted.
+fn is_none_or_below(theirs: &Facts, mut deleted: impl Iterator<Item = i64>) -> bool {
+    let offset = theirs.get("offset").and_then(|offset| offset.parse::<i64>().ok());
+    deleted.any(|before| before == -1 || offset.is_some_and(|offset| offset < before))
 }
 
 /// Why these may differ, if they may.
@@ -178,9 +189,13 @@ const BATCH_DEVIATIONS: &[BatchDeviation] = &[
     },
     BatchDeviation {
         reason: "lookups by time after DeleteRecords, as above",
-        applies: |before, step, _, _| {
+        applies: |before, step, _, theirs| {
+            let deleted = before.iter().filter_map(|step| match step {
+                Step::DeleteRecords(before) => Some(*before),
+                _ => None,
+            });
             matches!(step, Step::ListOffsets(timestamp) if *timestamp == -3 || *timestamp >= 0)
-                && before.iter().any(|step| matches!(step, Step::DeleteRecords(_)))
+                && is_none_or_below(theirs, deleted)
         },
     },
 ];
