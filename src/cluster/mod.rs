@@ -145,8 +145,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
-    /// its clients fails with an error for which [`Error::is_closed`] holds.
+    /// Ends the cluster: its background task stops, waiting clients are woken, and from then on whatever needs the cluster
+    /// fails with an error for which [`Error::is_closed`] holds. A `send` may still take a record; its delivery fails then.
     pub async fn shutdown(&self) {
         trace::event!(INFO, "cluster is shut down", cluster = self.cluster_id());
         self.inner.closed.store(true, Ordering::Release);
@@ -195,7 +195,7 @@ impl Cluster {
         self.inner.check_open()
     }
 
-    /// The leader's handle. `UNKNOWN_TOPIC_OR_PARTITION`, `LEADER_NOT_AVAILABLE`, or closed.
+    /// The leader's handle. `UNKNOWN_TOPIC_OR_PARTITION`, or closed.
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)

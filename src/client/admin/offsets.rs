@@ -98,7 +98,7 @@ impl Admin {
     /// Looks up offsets, each on its own.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `LEADER_NOT_AVAILABLE`; `UNSUPPORTED_VERSION` for a timestamp below -6.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `UNSUPPORTED_VERSION` for a timestamp below -6.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         specs: impl IntoIterator<Item = (P, OffsetSpec)>,
