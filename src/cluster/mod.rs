@@ -51,6 +51,19 @@ use crate::util::wake_list::WakeList;
 ///
 /// Timers (group sessions, retention, linger) run on the tokio runtime that the cluster, or the first client after it,
 /// was created in; they follow tokio's clock, so `tokio::time::pause()` makes them deterministic.
+///
+/// ```
+/// use brokerless::{Cluster, NewTopic};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::builder().broker_property("num.partitions", "3").start().await?;
+/// let admin = cluster.admin();
+/// admin.create_topic(NewTopic::new("orders")).await?;
+/// assert_eq!(admin.describe_topic("orders").await?.partitions().len(), 3);
+///
+/// cluster.shutdown().await;
+/// assert!(admin.list_topics().await.unwrap_err().is_closed());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<ClusterInner>,
