@@ -21,6 +21,14 @@ use crate::types::TopicId;
 use crate::util::wake_list::WakeList;
 
 /// What happens to a batch that does not fit into a memory limit.
+///
+/// ```
+/// use brokerless::{Cluster, MemoryPolicy};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// // The newest 64 MiB of all topics together, whoever reads them.
+/// let cluster = Cluster::builder().memory_limit(64 << 20).memory_policy(MemoryPolicy::Retain).start().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryPolicy {

@@ -20,7 +20,8 @@ impl Cluster {
     /// A producer on this cluster.
     ///
     /// # Errors
-    /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime.
+    /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime, unless the
+    /// cluster was used in one before.
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer> {
         Producer::new(self.clone(), config)
     }
@@ -28,7 +29,8 @@ impl Cluster {
     /// A consumer on this cluster.
     ///
     /// # Errors
-    /// `INVALID_CONFIG` for settings that contradict each other; an illegal state outside of a tokio runtime.
+    /// `INVALID_CONFIG` for settings that contradict each other; `INVALID_GROUP_ID` for a blank `group.id`. A runtime is
+    /// needed from the first poll on.
     pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer> {
         Consumer::new(self.clone(), config)
     }

@@ -51,6 +51,19 @@ use crate::util::wake_list::WakeList;
 ///
 /// Timers (group sessions, retention, linger) run on the tokio runtime that the cluster, or the first client after it,
 /// was created in; they follow tokio's clock, so `tokio::time::pause()` makes them deterministic.
+///
+/// ```
+/// use brokerless::{Cluster, NewTopic};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::builder().broker_property("num.partitions", "3").start().await?;
+/// let admin = cluster.admin();
+/// admin.create_topic(NewTopic::new("orders")).await?;
+/// assert_eq!(admin.describe_topic("orders").await?.partitions().len(), 3);
+///
+/// cluster.shutdown().await;
+/// assert!(admin.list_topics().await.unwrap_err().is_closed());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<ClusterInner>,
@@ -145,8 +158,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Ends the cluster: its background task stops, waiting clients are woken, and every later call on the cluster or
-    /// its clients fails with an error for which [`Error::is_closed`] holds.
+    /// Ends the cluster: its background task stops, waiting clients are woken, and from then on whatever needs the cluster
+    /// fails with an error for which [`Error::is_closed`] holds. A `send` may still take a record; its delivery fails then.
     pub async fn shutdown(&self) {
         trace::event!(INFO, "cluster is shut down", cluster = self.cluster_id());
         self.inner.closed.store(true, Ordering::Release);
@@ -195,7 +208,7 @@ impl Cluster {
         self.inner.check_open()
     }
 
-    /// The leader's handle. `UNKNOWN_TOPIC_OR_PARTITION`, `LEADER_NOT_AVAILABLE`, or closed.
+    /// The leader's handle. `UNKNOWN_TOPIC_OR_PARTITION`, or closed.
     pub(crate) fn leader(&self, topic_partition: &TopicPartition) -> Result<Arc<PartitionHandle>, Error> {
         self.check_open()?;
         self.inner.broker.replicas.partition(topic_partition)

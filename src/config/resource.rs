@@ -5,6 +5,20 @@ use std::fmt;
 use crate::types::BrokerId;
 
 /// Something that has settings.
+///
+/// ```
+/// use brokerless::Cluster;
+/// use brokerless::admin::{AlterConfigOp, ConfigResource};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let admin = Cluster::in_memory().admin();
+/// // For all brokers; one of them may still have its own.
+/// let change = [AlterConfigOp::set("log.retention.ms", "3600000")];
+/// admin.incremental_alter_configs([(ConfigResource::BrokerDefault, change)]).await.remove(0)?;
+/// let settings = admin.describe_configs([ConfigResource::broker(1)]).await.remove(0)?;
+/// let retention = settings.iter().find(|entry| entry.name() == "log.retention.ms").and_then(|entry| entry.value());
+/// assert_eq!(retention, Some("3600000"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ConfigResource {
@@ -56,6 +70,26 @@ impl fmt::Display for ConfigResource {
 }
 
 /// One change of one setting.
+///
+/// ```
+/// use brokerless::admin::AlterConfigOp;
+/// use brokerless::{Cluster, NewTopic};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let admin = Cluster::in_memory().admin();
+/// admin.create_topic(NewTopic::new("orders").config("segment.ms", "60000")).await?;
+/// let changes = [
+///     AlterConfigOp::set("retention.ms", "3600000"),
+///     AlterConfigOp::delete("segment.ms"),
+///     AlterConfigOp::append("cleanup.policy", "compact"),
+/// ];
+/// admin.alter_topic_config("orders", changes).await?;
+/// let settings = admin.describe_topic_config("orders").await?;
+/// let value = |name| settings.iter().find(|entry| entry.name() == name).and_then(|entry| entry.value());
+/// assert_eq!(value("retention.ms"), Some("3600000"));
+/// assert_eq!(value("segment.ms"), Some("604800000"));
+/// assert_eq!(value("cleanup.policy"), Some("delete,compact"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigOp {
     pub(crate) name: String,

@@ -8,6 +8,30 @@ use crate::typed::{BoxError, DeadLetter, Part};
 use crate::types::{Offset, TopicPartition};
 
 /// What a typed consumer does with a record that does not parse.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use brokerless::typed::{DeadLetter, OnUnparsable, Plain, TypedConsumer};
+/// use brokerless::{AutoOffsetReset, Cluster, ConsumerConfig, NewTopic, ProducerConfig, ProducerRecord};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::in_memory();
+/// for topic in ["orders", "orders.dead"] {
+///     cluster.admin().create_topic(NewTopic::new(topic)).await?;
+/// }
+/// let producer = cluster.producer(ProducerConfig::default())?;
+/// producer.send(ProducerRecord::to("orders").value("not eight bytes")).await?;
+/// producer.send(ProducerRecord::to("orders").value(&42_i64.to_be_bytes())).await?.await?;
+///
+/// let consumer = cluster.consumer(ConsumerConfig::group("billing").auto_offset_reset(AutoOffsetReset::Earliest))?;
+/// let mut consumer: TypedConsumer<String, i64> = TypedConsumer::new(consumer, Plain, Plain)
+///     .on_unparsable(OnUnparsable::DeadLetter(DeadLetter::new(producer, "orders.dead").name("billing")));
+/// consumer.subscribe(["orders"])?;
+/// let records = consumer.poll(Duration::from_secs(5)).await?;
+/// assert_eq!(records.iter().filter_map(|record| record.value()).collect::<Vec<_>>(), [&42]);
+/// // The other record is in `orders.dead` by now, and will be committed with this one.
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum OnUnparsable {

@@ -16,8 +16,8 @@ impl OffsetAndMetadata {
         Self { offset, leader_epoch: None, metadata: String::new() }
     }
 
-    /// Adds a note of at most `offset.metadata.max.bytes` (4,096) bytes; more is refused at the commit with
-    /// `OFFSET_METADATA_TOO_LARGE`.
+    /// Adds a note of at most `offset.metadata.max.bytes` (4,096; UTF-16 code units, as Kafka counts) and 32,767 bytes; more
+    /// is refused at the commit with `OFFSET_METADATA_TOO_LARGE`.
     #[must_use]
     pub fn metadata_text(mut self, metadata: impl Into<String>) -> Self {
         self.metadata = metadata.into();

@@ -5,6 +5,21 @@ use crate::error::Result;
 
 /// Which groups [`Admin::list_groups_matching`] lists: those that match everything that is set here. An empty filter
 /// matches all groups.
+///
+/// ```
+/// use brokerless::admin::{GroupFilter, GroupState};
+/// use brokerless::{Cluster, NewTopic};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let admin = Cluster::in_memory().admin();
+/// admin.create_topic(NewTopic::new("orders")).await?;
+/// // A group that has only offsets.
+/// admin.alter_group_offsets("billing", [(("orders", 0), 42)]).await.remove(0)?;
+/// let empty = GroupFilter::default().states([GroupState::Empty]);
+/// assert_eq!(admin.list_groups_matching(&empty).await?[0].group_id(), "billing");
+/// let stable = GroupFilter::default().states([GroupState::Stable]);
+/// assert!(admin.list_groups_matching(&stable).await?.is_empty());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupFilter {
     states: Vec<GroupState>,

@@ -5,6 +5,25 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::types::{IsolationLevel, LeaderEpoch, Offset, TopicPartition};
 
 /// Which offset [`Admin::list_offsets`] looks for.
+///
+/// ```
+/// use brokerless::admin::OffsetSpec;
+/// use brokerless::types::IsolationLevel;
+/// use brokerless::{Cluster, NewTopic, ProducerConfig, ProducerRecord};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::in_memory();
+/// cluster.admin().create_topic(NewTopic::new("orders")).await?;
+/// let producer = cluster.producer(ProducerConfig::default())?;
+/// for timestamp in [1_000, 3_000, 2_000] {
+///     let record = ProducerRecord::to("orders").value("12.50").timestamp(timestamp);
+///     producer.send(record).await?.await?;
+/// }
+/// let specs = [OffsetSpec::Earliest, OffsetSpec::MaxTimestamp, OffsetSpec::Latest].map(|spec| (("orders", 0), spec));
+/// let listed = cluster.admin().list_offsets(specs, IsolationLevel::ReadUncommitted).await;
+/// let offsets: Vec<_> = listed.into_iter().map(|listed| Ok(listed?.offset())).collect::<brokerless::Result<_>>()?;
+/// assert_eq!(offsets, [Some(0), Some(1), Some(3)]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OffsetSpec {
@@ -98,7 +117,7 @@ impl Admin {
     /// Looks up offsets, each on its own.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `LEADER_NOT_AVAILABLE`; `UNSUPPORTED_VERSION` for a timestamp below -6.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `UNSUPPORTED_VERSION` for a timestamp below -6.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         specs: impl IntoIterator<Item = (P, OffsetSpec)>,

@@ -94,7 +94,8 @@ impl Consumer {
 
     /// Commits these positions (each the offset of the *next* record to read), and waits until that is accepted. Errors
     /// as for [`Consumer::commit`]; `UNKNOWN_TOPIC_OR_PARTITION` for a partition that does not exist,
-    /// `OFFSET_METADATA_TOO_LARGE` for a note of more than 4,096 bytes.
+    /// `OFFSET_METADATA_TOO_LARGE` for a note of more than `offset.metadata.max.bytes` (4,096; UTF-16 code units, as Kafka
+    /// counts) or 32,767 bytes.
     pub async fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (impl Into<TopicPartition>, OffsetAndMetadata)>,

@@ -102,7 +102,9 @@ impl ConsumerConfig {
     ///
     /// Properties of Kafka's consumer that mean nothing inside one process (`bootstrap.servers`, deserializers, sockets,
     /// TLS, metrics reporters ...) are passed over. A name that Kafka's consumer does not know, a value that it would
-    /// refuse, and a value that asks for something not built here are `INVALID_CONFIG`.
+    /// refuse, and a value that asks for something not built here are `INVALID_CONFIG`; so is `interceptor.classes` (use
+    /// [`ConsumerConfig::interceptor`]). Settings that contradict each other, and a blank `group.id`, are refused by
+    /// [`Cluster::consumer`](crate::Cluster::consumer).
     pub fn from_properties<N: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (N, V)>) -> Result<Self> {
         let mut config = Self::default();
         for (name, value) in properties {

@@ -90,7 +90,8 @@ impl ProducerConfig {
     /// # Errors
     ///
     /// `INVALID_CONFIG` for a property that Kafka's producer does not have, for a value that does not parse or is out of
-    /// range, and for `transactional.id`, which is not built yet.
+    /// range, and for `transactional.id` and `interceptor.classes` (use [`ProducerConfig::interceptor`]). Settings that
+    /// contradict each other are refused by [`Cluster::producer`](crate::Cluster::producer).
     pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(properties: impl IntoIterator<Item = (K, V)>) -> Result<Self> {
         let mut config = Self::default();
         for (name, text) in properties {

@@ -20,6 +20,20 @@ use crate::util::sync::{Mutex, OnceLock};
 ///
 /// It is small, and dropping it is cheap: the record is sent all the same. Records of one batch resolve together, so
 /// awaiting the last of many costs one wake.
+///
+/// ```
+/// use brokerless::{Cluster, ErrorCode, NewTopic, ProducerConfig, ProducerRecord};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
+/// let cluster = Cluster::in_memory();
+/// cluster.admin().create_topic(NewTopic::new("orders").config("max.message.bytes", "1000")).await?;
+/// let producer = cluster.producer(ProducerConfig::default())?;
+/// // `send` has taken both records; what becomes of each its delivery says.
+/// let fits = producer.send(ProducerRecord::to("orders").value("12.50")).await?;
+/// assert_eq!(fits.await?.offset(), 0);
+/// let too_large = producer.send(ProducerRecord::to("orders").value(&[0; 2000])).await?;
+/// assert_eq!(too_large.await.unwrap_err().code(), ErrorCode::MessageTooLarge);
+/// # Ok(()) }
+/// ```
 pub struct Delivery {
     /// Taken only when it is dropped.
     cell: Option<Arc<BatchCell>>,

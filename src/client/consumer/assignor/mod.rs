@@ -96,8 +96,9 @@ pub(crate) trait Assignor: Send + Sync {
 /// ```
 /// use brokerless::PartitionAssignor;
 /// let java = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
-/// assert_eq!(java.parse(), Ok(PartitionAssignor::CooperativeSticky));
-/// assert_eq!("range".parse(), Ok(PartitionAssignor::Range));
+/// assert_eq!(java.parse::<PartitionAssignor>()?, PartitionAssignor::CooperativeSticky);
+/// assert_eq!("range".parse::<PartitionAssignor>()?, PartitionAssignor::Range);
+/// # Ok::<(), brokerless::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
