@@ -92,7 +92,7 @@ const SUPERVISOR: &str = r#"
 cd "$2" || exit 1
 log="-Dlog4j2.configurationFile=$2/log4j2.xml"
 java -Xmx256m $log -cp "$1" kafka.tools.StorageTool format \
-    -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)" -c server.properties >kafka.log 2>&1 || exit 1
+    -t b3JhY2xlLW9yYWNsZS0xMg -c server.properties >kafka.log 2>&1 || exit 1
 java -Xms256m -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 $log -cp "$1" kafka.Kafka server.properties \
     >>kafka.log 2>&1 </dev/null &
 kafka=$!
