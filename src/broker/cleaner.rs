@@ -4,14 +4,16 @@
 //! not kept waiting and no thread is needed. A partition's lock is held to begin and to end a run, not in between.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::broker::{Clock, PartitionHandle, ReplicaManager};
 use crate::config::CleanerConfig;
 use crate::controller::MetadataImage;
-use crate::log::{Compaction, CompactionLimits};
+use crate::log::{Compaction, CompactionLimits, LogError};
 use crate::types::TopicPartition;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// Compacts the logs of one broker.
@@ -20,6 +22,17 @@ pub(crate) struct Cleaner {
     clock: Clock,
     hash_seed: u64,
     state: Mutex<State>,
+    /// What the last run left, in percent of the bytes that it rewrote.
+    recopy_percent: AtomicU64,
+}
+
+/// What became of a run, for those who watch it from outside.
+#[derive(Debug)]
+struct Ended {
+    topic_partition: TopicPartition,
+    bytes_before: u64,
+    /// The error took the log out of compaction.
+    bytes_after: Result<u64, LogError>,
 }
 
 #[derive(Debug)]
@@ -45,18 +58,58 @@ impl Cleaner {
     /// `config` is what the broker is started with; later the image says.
     pub(crate) fn new(clock: Clock, config: &CleanerConfig, hash_seed: u64) -> Self {
         let next_ms = clock.now_ms().saturating_add(config.backoff_ms());
-        Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
+        Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }), recopy_percent: AtomicU64::new(0) }
     }
 
     /// Does a piece of work if one is due. Returns when the next is: at once, as long as there is something to do.
     pub(crate) fn run_due(&self, replicas: &ReplicaManager, image: &MetadataImage) -> i64 {
-        let mut wakes = WakeList::new();
-        let next_ms = self.run_due_collecting(replicas, image, &mut wakes);
+        let (mut wakes, mut ended) = (WakeList::new(), None);
+        let next_ms = self.run_due_collecting(replicas, image, &mut wakes, &mut ended);
         wakes.wake_all();
+        if let Some(ended) = ended {
+            self.tell(&ended);
+        }
         next_ms
     }
 
-    fn run_due_collecting(&self, replicas: &ReplicaManager, image: &MetadataImage, wakes: &mut WakeList) -> i64 {
+    /// Percent of the bytes that the last run rewrote which it left: 0 before the first run.
+    pub(crate) fn recopy_percent(&self) -> u64 {
+        self.recopy_percent.load(Ordering::Relaxed)
+    }
+
+    /// Counts and traces what became of a run. Call with no lock held.
+    fn tell(&self, ended: &Ended) {
+        let Ended { topic_partition, bytes_before, bytes_after } = ended;
+        let (topic, partition) = (topic_partition.topic(), topic_partition.partition());
+        match bytes_after {
+            Ok(bytes_after) => {
+                self.recopy_percent.store(bytes_after * 100 / bytes_before.max(&1), Ordering::Relaxed);
+                trace::event!(
+                    INFO,
+                    "log compacted",
+                    topic = topic,
+                    partition = partition,
+                    bytes_before = *bytes_before,
+                    bytes_after = *bytes_after
+                );
+            }
+            Err(error) => trace::event!(
+                WARN,
+                "log cannot be compacted",
+                topic = topic,
+                partition = partition,
+                error = trace::display(error)
+            ),
+        }
+    }
+
+    fn run_due_collecting(
+        &self,
+        replicas: &ReplicaManager,
+        image: &MetadataImage,
+        wakes: &mut WakeList,
+        ended: &mut Option<Ended>,
+    ) -> i64 {
         let config = &image.config.cleaner;
         if !config.enable {
             return i64::MAX;
@@ -72,7 +125,7 @@ impl Cleaner {
         };
         state.next_ms = match run {
             Some(run) => {
-                state.run = Self::go_on(run, image, wakes);
+                state.run = Self::go_on(run, image, wakes, ended);
                 match &state.run {
                     // What the log has let go of does not count any more, and so must not be held any longer than it takes.
                     // The pause that the last piece asked for comes after it.
@@ -116,18 +169,29 @@ impl Cleaner {
     }
 
     /// Goes on with a log; `None` once it is done with.
-    fn go_on(mut run: Run, image: &MetadataImage, wakes: &mut WakeList) -> Option<Run> {
+    fn go_on(mut run: Run, image: &MetadataImage, wakes: &mut WakeList, ended: &mut Option<Ended>) -> Option<Run> {
         let topic = image.topics.get(run.partition.topic_partition().topic());
         run.is_over |= topic.is_none_or(|topic| !topic.log_config.cleanup_policy.compact);
         if run.is_over {
             return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
         }
-        match run.compaction.run(Self::PIECE_BYTES) {
-            Ok(false) => return Some(run),
-            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
-            Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction, wakes)),
-            Err(_) => run.partition.give_up_compaction(&run.compaction),
+        let outcome = run.compaction.run(Self::PIECE_BYTES);
+        if outcome == Ok(false) {
+            return Some(run);
         }
+        let (bytes_before, bytes_after) = run.compaction.bytes();
+        let bytes_after = match outcome {
+            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
+            Ok(_) => matches!(run.partition.finish_compaction(&mut run.compaction, wakes), Ok(true))
+                .then_some(Ok(bytes_after)),
+            Err(error) => run.partition.give_up_compaction(&run.compaction).then_some(Err(error)),
+        };
+        let topic_partition = run.partition.topic_partition();
+        *ended = bytes_after.map(|bytes_after| Ended {
+            topic_partition: topic_partition.clone(),
+            bytes_before,
+            bytes_after,
+        });
         run.is_over = true;
         Some(run)
     }
