@@ -343,6 +343,67 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_compacted_is_told_of_once_and_shows_until_the_batch_is_gone() {
+        let broker = Broker::new(&["a", "b"], 1 << 20);
+        let [a, b] = ["a", "b"].map(|name| broker.partition(name));
+        let honest = {
+            let mut builder = BatchBuilder::new(Block::unpooled(1_000));
+            builder.try_append(0, Some(b"k"), Some(b"v"), std::iter::empty()).unwrap();
+            builder.seal(SealOptions::default()).unwrap()
+        };
+        let broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+        // Taken unread, as long as keys do not matter.
+        let mut image = broker.image.clone();
+        let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
+        Arc::make_mut(&mut topic.log_config).cleanup_policy = CleanupPolicy { delete: true, compact: false };
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        assert_eq!(a.stats().unwrap().compaction, None);
+        a.append(broken, Acks::All).unwrap();
+        broker.replicas.apply(&image, &broker.image, &mut WakeList::new()).unwrap();
+        for partition in [&a, &b] {
+            (0..9).for_each(|_| put(partition, "k", 1 << 19));
+        }
+        let state = |partition: &PartitionHandle| {
+            let state = partition.stats().unwrap().compaction.unwrap();
+            (state.is_uncleanable, state.dirty_ratio)
+        };
+        assert_eq!((state(&a), state(&b)), ((false, 1.0), (false, 1.0)));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        let mut told = Vec::new();
+        let clean = |told: &mut Vec<Ended>| {
+            let (mut wakes, mut next_ms) = (WakeList::new(), 0);
+            while next_ms <= broker.clock.now_ms() {
+                let mut ended = None;
+                next_ms = broker.cleaner.run_due_collecting(&broker.replicas, &broker.image, &mut wakes, &mut ended);
+                told.extend(ended);
+            }
+            wakes.wake_all();
+        };
+        clean(&mut told);
+        told.sort_by_key(|ended| ended.topic_partition.clone());
+        let [of_a, of_b] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((of_a.topic_partition.topic(), of_b.topic_partition.topic()), ("a", "b"));
+        assert!(matches!(of_a.bytes_after, Err(LogError::Unreadable { base_offset: 0, .. })), "{of_a:?}");
+        // Of seven batches one is left.
+        assert_eq!(of_b.bytes_after, Ok(of_b.bytes_before / 7));
+        assert_eq!((state(&a), state(&b)), ((true, 0.0), (false, 0.0)));
+        told.drain(..).for_each(|ended| broker.cleaner.tell(&ended));
+        assert_eq!(broker.cleaner.recopy_percent(), 14);
+        // It is left alone, until the batch is gone.
+        for _ in 0..3 {
+            tokio::time::advance(std::time::Duration::from_secs(15)).await;
+            clean(&mut told);
+        }
+        assert!(told.is_empty(), "{told:?}");
+        a.delete_records(1).unwrap();
+        assert_eq!(state(&a), (false, 1.0));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        clean(&mut told);
+        assert!(told.len() == 1 && told[0].bytes_after.is_ok(), "{told:?}");
+        assert_eq!(state(&a), (false, 0.0));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn those_who_wait_for_room_are_woken_without_the_cleaners_lock() {
         /// What it found when it was woken: whether the lock was held.
         struct Woken(Arc<Cleaner>, Mutex<Option<bool>>);

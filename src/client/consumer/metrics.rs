@@ -209,7 +209,7 @@ impl FetchMetrics {
         }
     }
 
-    /// Records of a partition were handed out. Without a leader there is no lag.
+    /// So many records of a partition were handed out. Without a leader there is no lag.
     #[inline]
     pub(super) fn handed_out(
         &mut self,
@@ -220,7 +220,7 @@ impl FetchMetrics {
     ) {
         partition.topic.records.add_alone(records as u64);
         partition.position.store(position, Ordering::Relaxed);
-        let Some(lag) = lag else { return };
+        let Some(lag) = lag.filter(|_| records > 0) else { return };
         let lags = &mut self.put_by.get_mut().lags;
         match lags.get_mut(partition.place.load(Ordering::Relaxed)) {
             Some((_, values)) => values.add(lag.max(0) as f64),
