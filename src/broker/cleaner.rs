@@ -352,10 +352,14 @@ mod tests {
             builder.seal(SealOptions::default()).unwrap()
         };
         let broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+        let image_with = |cleanup_policy| {
+            let mut image = broker.image.clone();
+            let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
+            Arc::make_mut(&mut topic.log_config).cleanup_policy = cleanup_policy;
+            image
+        };
         // Taken unread, as long as keys do not matter.
-        let mut image = broker.image.clone();
-        let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
-        Arc::make_mut(&mut topic.log_config).cleanup_policy = CleanupPolicy { delete: true, compact: false };
+        let image = image_with(CleanupPolicy { delete: true, compact: false });
         broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
         assert_eq!(a.stats().unwrap().compaction, None);
         a.append(broken, Acks::All).unwrap();
@@ -395,6 +399,9 @@ mod tests {
             clean(&mut told);
         }
         assert!(told.is_empty(), "{told:?}");
+        let image = image_with(CleanupPolicy { delete: true, compact: true });
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        assert_eq!(state(&a), (true, 0.0));
         a.delete_records(1).unwrap();
         assert_eq!(state(&a), (false, 1.0));
         tokio::time::advance(std::time::Duration::from_secs(15)).await;
