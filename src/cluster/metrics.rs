@@ -54,8 +54,8 @@ impl Cluster {
     /// several clients have one `client.id`, the
     /// second and later ones carry a tag `instance`.
     ///
-    /// Cost: every partition is locked for a moment, and has four metrics. Nothing is measured while nobody reads,
-    /// except totals.
+    /// Cost: every partition is locked for a moment, if it is to be compacted for a look at each of its segments, and has
+    /// four metrics. Nothing is measured while nobody reads, except totals.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {

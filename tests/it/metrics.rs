@@ -139,7 +139,7 @@ async fn groups_by_state() {
     let count = |name| value(&metrics, "GroupMetadataManager", name, &[]);
     assert_eq!((count("NumGroups"), count("NumGroupsStable"), count("NumGroupsEmpty")), (3.0, 2.0, 1.0));
     assert_eq!(count("NumOffsets"), 9.0);
-    // Three that began with a member, and one that ended without any.
+    // Those that end without members do not count.
     let completed = value(&metrics, "group-coordinator-metrics", "group-completed-rebalance-count", &[]);
     assert_eq!(completed, 3.0);
     // The internal topic counts as Kafka counts it.
