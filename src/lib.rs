@@ -51,7 +51,7 @@
 //! | `lz4`, `snappy`, `gzip` | yes | codecs in pure Rust |
 //! | `zstd` | no | Zstandard; builds its C library |
 //! | `prometheus` | no | [`metrics::Metrics`] as exposition text |
-//! | `tracing` | no | events and spans of the cluster, its topics and its groups |
+//! | `tracing` | no | events and spans of the cluster, its topics, its groups and its clients |
 //! | `kafka-oracle` | no | the differential test against a real Kafka; no part of the API |
 
 pub mod blocking;

@@ -40,6 +40,8 @@ struct Counters {
     members: AtomicU64,
     producers: AtomicU64,
     topics: AtomicU64,
+    /// Deliveries that came to nothing: none should.
+    failed: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -93,7 +95,15 @@ async fn produce(cluster: Cluster, counters: Arc<Counters>, seed: u64) {
             } else {
                 ProducerRecord::to(EVENTS).value(&value[..size])
             };
-            drop(producer.send(record).await.unwrap());
+            let heard = Arc::clone(&counters);
+            let callback = move |delivered: brokerless::Result<_>| {
+                if let Err(error) = delivered
+                    && heard.failed.fetch_add(1, Ordering::Relaxed) == 0
+                {
+                    println!("the first delivery that failed: {error}");
+                }
+            };
+            drop(producer.send_with(record, callback).await.unwrap());
             counters.sent.fetch_add(1, Ordering::Relaxed);
         }
         if rng.bool() {
@@ -254,6 +264,7 @@ fn invariant_54_memory_stays_flat_under_a_mixed_load() {
         samples
     });
     drop(runtime);
+    assert_eq!(counters.failed.load(Ordering::Relaxed), 0, "deliveries failed");
     assert!(counters.sent.load(Ordering::Relaxed) > 0 && counters.read.load(Ordering::Relaxed) > 0);
 
     let third = samples.len() / 3;

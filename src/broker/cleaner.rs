@@ -4,14 +4,16 @@
 //! not kept waiting and no thread is needed. A partition's lock is held to begin and to end a run, not in between.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::broker::{Clock, PartitionHandle, ReplicaManager};
 use crate::config::CleanerConfig;
 use crate::controller::MetadataImage;
-use crate::log::{Compaction, CompactionLimits};
+use crate::log::{Compaction, CompactionLimits, LogError};
 use crate::types::TopicPartition;
+use crate::util::trace;
 use crate::util::wake_list::WakeList;
 
 /// Compacts the logs of one broker.
@@ -20,6 +22,17 @@ pub(crate) struct Cleaner {
     clock: Clock,
     hash_seed: u64,
     state: Mutex<State>,
+    /// What the last run left, in percent of the bytes that it rewrote.
+    recopy_percent: AtomicU64,
+}
+
+/// What became of a run, for those who watch it from outside.
+#[derive(Debug)]
+struct Ended {
+    topic_partition: TopicPartition,
+    bytes_before: u64,
+    /// The error took the log out of compaction.
+    bytes_after: Result<u64, LogError>,
 }
 
 #[derive(Debug)]
@@ -45,18 +58,58 @@ impl Cleaner {
     /// `config` is what the broker is started with; later the image says.
     pub(crate) fn new(clock: Clock, config: &CleanerConfig, hash_seed: u64) -> Self {
         let next_ms = clock.now_ms().saturating_add(config.backoff_ms());
-        Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }) }
+        Self { clock, hash_seed, state: Mutex::new(State { run: None, next_ms }), recopy_percent: AtomicU64::new(0) }
     }
 
     /// Does a piece of work if one is due. Returns when the next is: at once, as long as there is something to do.
     pub(crate) fn run_due(&self, replicas: &ReplicaManager, image: &MetadataImage) -> i64 {
-        let mut wakes = WakeList::new();
-        let next_ms = self.run_due_collecting(replicas, image, &mut wakes);
+        let (mut wakes, mut ended) = (WakeList::new(), None);
+        let next_ms = self.run_due_collecting(replicas, image, &mut wakes, &mut ended);
         wakes.wake_all();
+        if let Some(ended) = ended {
+            self.tell(&ended);
+        }
         next_ms
     }
 
-    fn run_due_collecting(&self, replicas: &ReplicaManager, image: &MetadataImage, wakes: &mut WakeList) -> i64 {
+    /// Percent of the bytes that the last run rewrote which it left: 0 before the first run.
+    pub(crate) fn recopy_percent(&self) -> u64 {
+        self.recopy_percent.load(Ordering::Relaxed)
+    }
+
+    /// Counts and traces what became of a run. Call with no lock held.
+    fn tell(&self, ended: &Ended) {
+        let Ended { topic_partition, bytes_before, bytes_after } = ended;
+        let (topic, partition) = (topic_partition.topic(), topic_partition.partition());
+        match bytes_after {
+            Ok(bytes_after) => {
+                self.recopy_percent.store(bytes_after * 100 / bytes_before.max(&1), Ordering::Relaxed);
+                trace::event!(
+                    INFO,
+                    "log compacted",
+                    topic = topic,
+                    partition = partition,
+                    bytes_before = *bytes_before,
+                    bytes_after = *bytes_after
+                );
+            }
+            Err(error) => trace::event!(
+                WARN,
+                "log cannot be compacted",
+                topic = topic,
+                partition = partition,
+                error = trace::display(error)
+            ),
+        }
+    }
+
+    fn run_due_collecting(
+        &self,
+        replicas: &ReplicaManager,
+        image: &MetadataImage,
+        wakes: &mut WakeList,
+        ended: &mut Option<Ended>,
+    ) -> i64 {
         let config = &image.config.cleaner;
         if !config.enable {
             return i64::MAX;
@@ -72,7 +125,7 @@ impl Cleaner {
         };
         state.next_ms = match run {
             Some(run) => {
-                state.run = Self::go_on(run, image, wakes);
+                state.run = Self::go_on(run, image, wakes, ended);
                 match &state.run {
                     // What the log has let go of does not count any more, and so must not be held any longer than it takes.
                     // The pause that the last piece asked for comes after it.
@@ -116,18 +169,29 @@ impl Cleaner {
     }
 
     /// Goes on with a log; `None` once it is done with.
-    fn go_on(mut run: Run, image: &MetadataImage, wakes: &mut WakeList) -> Option<Run> {
+    fn go_on(mut run: Run, image: &MetadataImage, wakes: &mut WakeList, ended: &mut Option<Ended>) -> Option<Run> {
         let topic = image.topics.get(run.partition.topic_partition().topic());
         run.is_over |= topic.is_none_or(|topic| !topic.log_config.cleanup_policy.compact);
         if run.is_over {
             return matches!(run.compaction.release(Self::PIECE_BYTES), Ok(false)).then_some(run);
         }
-        match run.compaction.run(Self::PIECE_BYTES) {
-            Ok(false) => return Some(run),
-            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
-            Ok(true) => drop(run.partition.finish_compaction(&mut run.compaction, wakes)),
-            Err(_) => run.partition.give_up_compaction(&run.compaction),
+        let outcome = run.compaction.run(Self::PIECE_BYTES);
+        if outcome == Ok(false) {
+            return Some(run);
         }
+        let (bytes_before, bytes_after) = run.compaction.bytes();
+        let bytes_after = match outcome {
+            // If the log was truncated, deleted or is not to be compacted any more, there is nothing to add.
+            Ok(_) => matches!(run.partition.finish_compaction(&mut run.compaction, wakes), Ok(true))
+                .then_some(Ok(bytes_after)),
+            Err(error) => run.partition.give_up_compaction(&run.compaction).then_some(Err(error)),
+        };
+        let topic_partition = run.partition.topic_partition();
+        *ended = bytes_after.map(|bytes_after| Ended {
+            topic_partition: topic_partition.clone(),
+            bytes_before,
+            bytes_after,
+        });
         run.is_over = true;
         Some(run)
     }
@@ -276,6 +340,74 @@ mod tests {
             let pause = work();
             assert_eq!(pause, if is_over().is_some() { 0 } else { 1_000 });
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_compacted_is_told_of_once_and_shows_until_the_batch_is_gone() {
+        let broker = Broker::new(&["a", "b"], 1 << 20);
+        let [a, b] = ["a", "b"].map(|name| broker.partition(name));
+        let honest = {
+            let mut builder = BatchBuilder::new(Block::unpooled(1_000));
+            builder.try_append(0, Some(b"k"), Some(b"v"), std::iter::empty()).unwrap();
+            builder.seal(SealOptions::default()).unwrap()
+        };
+        let broken = RecordBatch::from_parts(*honest.header(), vec![0x7f; honest.body().len()].into());
+        let image_with = |cleanup_policy| {
+            let mut image = broker.image.clone();
+            let topic = Arc::make_mut(image.topics.get_mut("a").unwrap());
+            Arc::make_mut(&mut topic.log_config).cleanup_policy = cleanup_policy;
+            image
+        };
+        // Taken unread, as long as keys do not matter.
+        let image = image_with(CleanupPolicy { delete: true, compact: false });
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        assert_eq!(a.stats().unwrap().compaction, None);
+        a.append(broken, Acks::All).unwrap();
+        broker.replicas.apply(&image, &broker.image, &mut WakeList::new()).unwrap();
+        for partition in [&a, &b] {
+            (0..9).for_each(|_| put(partition, "k", 1 << 19));
+        }
+        let state = |partition: &PartitionHandle| {
+            let state = partition.stats().unwrap().compaction.unwrap();
+            (state.is_uncleanable, state.dirty_ratio)
+        };
+        assert_eq!((state(&a), state(&b)), ((false, 1.0), (false, 1.0)));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        let mut told = Vec::new();
+        let clean = |told: &mut Vec<Ended>| {
+            let (mut wakes, mut next_ms) = (WakeList::new(), 0);
+            while next_ms <= broker.clock.now_ms() {
+                let mut ended = None;
+                next_ms = broker.cleaner.run_due_collecting(&broker.replicas, &broker.image, &mut wakes, &mut ended);
+                told.extend(ended);
+            }
+            wakes.wake_all();
+        };
+        clean(&mut told);
+        told.sort_by_key(|ended| ended.topic_partition.clone());
+        let [of_a, of_b] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((of_a.topic_partition.topic(), of_b.topic_partition.topic()), ("a", "b"));
+        assert!(matches!(of_a.bytes_after, Err(LogError::Unreadable { base_offset: 0, .. })), "{of_a:?}");
+        // Of eight batches one is left.
+        assert_eq!(of_b.bytes_after, Ok(of_b.bytes_before / 8));
+        assert_eq!((state(&a), state(&b)), ((true, 0.0), (false, 0.0)));
+        told.drain(..).for_each(|ended| broker.cleaner.tell(&ended));
+        assert_eq!(broker.cleaner.recopy_percent(), 12);
+        // It is left alone, until the batch is gone.
+        for _ in 0..3 {
+            tokio::time::advance(std::time::Duration::from_secs(15)).await;
+            clean(&mut told);
+        }
+        assert!(told.is_empty(), "{told:?}");
+        let image = image_with(CleanupPolicy { delete: true, compact: true });
+        broker.replicas.apply(&broker.image, &image, &mut WakeList::new()).unwrap();
+        assert_eq!(state(&a), (true, 0.0));
+        a.delete_records(1).unwrap();
+        assert_eq!(state(&a), (false, 1.0));
+        tokio::time::advance(std::time::Duration::from_secs(15)).await;
+        clean(&mut told);
+        assert!(told.len() == 1 && told[0].bytes_after.is_ok(), "{told:?}");
+        assert_eq!(state(&a), (false, 0.0));
     }
 
     #[tokio::test(start_paused = true)]

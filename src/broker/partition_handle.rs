@@ -268,11 +268,9 @@ impl PartitionHandle {
         self.change_within(wakes, |partition| partition.finish_compaction(compaction))
     }
 
-    /// Takes the log out of compaction: a batch in it cannot be read.
-    pub(crate) fn give_up_compaction(&self, compaction: &Compaction) {
-        if let Ok(mut partition) = self.lock() {
-            partition.give_up_compaction(compaction);
-        }
+    /// Takes the log out of compaction: a batch in it cannot be read. False if the log has become another meanwhile.
+    pub(crate) fn give_up_compaction(&self, compaction: &Compaction) -> bool {
+        self.lock().is_ok_and(|mut partition| partition.give_up_compaction(compaction))
     }
 
     /// Takes over what the controller decided about this partition. The wake-ups are the caller's, who holds the

@@ -1,6 +1,7 @@
 //! [`PartitionStats`]: how a replica stands, for those who measure.
 
 use crate::broker::{PartitionHandle, TrafficCounts};
+use crate::log::CompactionState;
 use crate::types::{Offset, TopicId, TopicPartition};
 
 /// How a replica stands.
@@ -19,6 +20,8 @@ pub(crate) struct PartitionStats {
     pub(crate) min_in_sync: usize,
     /// There is no leader.
     pub(crate) is_offline: bool,
+    /// Of a log that is to be compacted.
+    pub(crate) compaction: Option<CompactionState>,
     pub(crate) traffic: TrafficCounts,
     /// When this broker got the replica.
     pub(crate) created_ms: i64,
@@ -45,6 +48,7 @@ impl PartitionHandle {
             replicas: partition.replication_factor(),
             min_in_sync: partition.effective_min_isr(),
             is_offline: partition.leader().is_none(),
+            compaction: partition.compaction_state(self.clock.now_ms()),
             traffic: self.traffic.counts(),
             created_ms: self.created_ms,
             topic_memory,

@@ -14,6 +14,9 @@ use crate::cluster::{Cluster, ClusterInner};
 use crate::metrics::{Metric, MetricConfig, MetricKind, MetricName, Metrics, Scope, Tags, TotalRate, tags};
 use crate::types::{BrokerId, TopicId};
 
+/// What Kafka calls a log directory: there is one, that is none.
+pub(crate) const LOG_DIRECTORY: &str = "memory";
+
 /// The rates of what brokers count.
 #[derive(Debug, Default)]
 pub(crate) struct TrafficRates {
@@ -47,11 +50,12 @@ impl Cluster {
     /// name, the `type` as its group, and the other keys as tags (`UnderReplicatedPartitions` in `ReplicaManager`). A
     /// meter's rate keeps the name (`MessagesInPerSec`), its count ends in `Total` (`MessagesInTotal`).
     ///
-    /// Clients that were closed or dropped are not in it any more. Where several clients have one `client.id`, the
+    /// A producer is in it until its last clone is dropped, closed or not; a consumer until it is closed or dropped. Where
+    /// several clients have one `client.id`, the
     /// second and later ones carry a tag `instance`.
     ///
-    /// Cost: every partition is locked for a moment, and has four metrics. Nothing is measured while nobody reads,
-    /// except totals.
+    /// Cost: every partition is locked for a moment, if it is to be compacted for a look at each of its segments, and has
+    /// four metrics. Nothing is measured while nobody reads, except totals.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> brokerless::Result<()> {
@@ -120,6 +124,7 @@ impl ClusterInner {
             collect_log(partition, metrics);
         }
         collect_replicas(&stats, metrics);
+        self.collect_cleaner(&stats, metrics);
         self.collect_traffic(&stats, retired, now_ms, metrics);
         self.collect_controller(metrics);
         self.collect_groups(metrics);
@@ -193,6 +198,32 @@ impl ClusterInner {
         let completed = self.broker.groups.completed_rebalances();
         let mut collector = Collector { group: "group-coordinator-metrics", tags: tags([]), metrics };
         collector.total("group-completed-rebalance-count", "Rebalances that ended with an assignment", completed);
+    }
+
+    /// Kafka has the first for each log directory.
+    fn collect_cleaner(&self, stats: &[PartitionStats], metrics: &mut Vec<Metric>) {
+        let compacted = || stats.iter().filter_map(|partition| partition.compaction);
+        let uncleanable = compacted().filter(|log| log.is_uncleanable).count();
+        let dirtiest = compacted().map(|log| log.dirty_ratio).fold(0.0, f64::max);
+        let mut collector =
+            Collector { group: "LogCleanerManager", tags: tags([("logDirectory", LOG_DIRECTORY.into())]), metrics };
+        collector.count(
+            "uncleanable-partitions-count",
+            "Partitions taken out of compaction, because a batch of them cannot be read",
+            uncleanable,
+        );
+        collector.tags = tags([]);
+        collector.gauge(
+            "max-dirty-percent",
+            "Percent of the dirtiest log to be compacted that are dirty",
+            (dirtiest * 100.0).floor(),
+        );
+        let mut collector = Collector { group: "LogCleaner", tags: tags([]), metrics };
+        collector.gauge(
+            "cleaner-recopy-percent",
+            "Percent of the bytes that the last compaction rewrote which it left",
+            self.broker.cleaner.recopy_percent() as f64,
+        );
     }
 
     fn collect_memory(&self, stats: &[PartitionStats], metrics: &mut Vec<Metric>) {

@@ -24,6 +24,7 @@ pub use crate::broker::MemoryPolicy;
 pub use builder::ClusterBuilder;
 
 pub(crate) use admin_ops::{TopicSelector, validate_topic_name};
+pub(crate) use metrics::LOG_DIRECTORY;
 
 pub(crate) use crate::broker::{ActiveProducer, AppendInfo, Clock, FetchWaiter, Memory, PartitionHandle, Token};
 pub use crate::controller::ElectionType;

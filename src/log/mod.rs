@@ -53,7 +53,7 @@ mod txn_index;
 mod validate;
 
 pub(crate) use append::AppendOrigin;
-pub(crate) use compaction::{Compaction, CompactionLimits};
+pub(crate) use compaction::{Compaction, CompactionLimits, CompactionState};
 pub(crate) use error::LogError;
 #[cfg(fuzzing)]
 pub(crate) use fuzz::log_ops;

@@ -260,6 +260,7 @@ mod tests {
             .avg("latency-avg", "")
             .max("latency-max", "")
             .occurrences(("rate", ""), ("total", ""))
+            .occurrences_per_hour("rate-per-hour", "")
             .meter(("sum-rate", ""), ("sum-total", ""))
             .build();
         for value in [1.0, 2.0, 6.0] {
@@ -268,7 +269,7 @@ mod tests {
         let metrics = scope.metrics(10_000);
         let value = |name| metrics.value(name, "g", &[("client-id", "a")]).unwrap();
         assert_eq!((value("latency-avg"), value("latency-max")), (3.0, 6.0));
-        assert_eq!((value("rate"), value("total")), (3.0 / 40.0, 3.0));
+        assert_eq!((value("rate"), value("rate-per-hour"), value("total")), (3.0 / 40.0, 270.0, 3.0));
         assert_eq!((value("sum-rate"), value("sum-total")), (9.0 / 40.0, 9.0));
     }
 }

@@ -19,6 +19,7 @@ pub(super) enum Stat {
     Max,
     Rate,
     OccurrenceRate,
+    OccurrenceRatePerHour,
     Total,
     Count,
 }
@@ -36,6 +37,12 @@ impl Sensor {
         }
     }
 
+    /// The windowed average and maximum; NaN without values. For a sensor without names, that a collector reads.
+    pub(crate) fn avg_and_max(&self, now_ms: i64) -> (f64, f64) {
+        let mut sampled = self.0.lock();
+        (sampled.average(now_ms), sampled.max(now_ms))
+    }
+
     pub(super) fn measure(&self, stat: Stat, now_ms: i64) -> f64 {
         let mut sampled = self.0.lock();
         match stat {
@@ -43,6 +50,7 @@ impl Sensor {
             Stat::Max => sampled.max(now_ms),
             Stat::Rate => sampled.rate(now_ms),
             Stat::OccurrenceRate => sampled.occurrence_rate(now_ms),
+            Stat::OccurrenceRatePerHour => sampled.occurrence_rate(now_ms) * 3600.0,
             Stat::Total => sampled.total(),
             Stat::Count => sampled.count() as f64,
         }
@@ -53,7 +61,9 @@ impl Stat {
     pub(super) fn kind(self) -> MetricKind {
         match self {
             Self::Total | Self::Count => MetricKind::Counter,
-            Self::Average | Self::Max | Self::Rate | Self::OccurrenceRate => MetricKind::Gauge,
+            Self::Average | Self::Max | Self::Rate | Self::OccurrenceRate | Self::OccurrenceRatePerHour => {
+                MetricKind::Gauge
+            }
         }
     }
 }
@@ -89,6 +99,11 @@ impl<'s> SensorBuilder<'s> {
     /// The number of values a second, windowed: `commit-rate`, where a value is how long a commit took.
     pub(crate) fn occurrence_rate(self, name: &'static str, description: &'static str) -> Self {
         self.stat(Stat::OccurrenceRate, name, description)
+    }
+
+    /// The number of values an hour, over the same windows: `rebalance-rate-per-hour`.
+    pub(crate) fn occurrences_per_hour(self, name: &'static str, description: &'static str) -> Self {
+        self.stat(Stat::OccurrenceRatePerHour, name, description)
     }
 
     /// The sum of all values.

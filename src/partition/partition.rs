@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LogConfig;
-use crate::log::{ActiveProducer, Compaction, CompactionLimits, Log, TimestampAndOffset};
+use crate::log::{ActiveProducer, Compaction, CompactionLimits, CompactionState, Log, TimestampAndOffset};
 use crate::partition::PartitionError;
 use crate::partition::isr::Isr;
 use crate::partition::leader::LeaderState;
@@ -336,9 +336,14 @@ impl Partition {
         Ok(self.log.finish_compaction(compaction)?)
     }
 
+    /// See [`Log::compaction_state`].
+    pub(crate) fn compaction_state(&self, now_ms: i64) -> Option<CompactionState> {
+        self.log.compaction_state(now_ms)
+    }
+
     /// See [`Log::give_up_compaction`].
-    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction) {
-        self.log.give_up_compaction(compaction);
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction) -> bool {
+        self.log.give_up_compaction(compaction)
     }
 
     /// When the oldest segment was last appended to, in ms; `None` if it may not go. See

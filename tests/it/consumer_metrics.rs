@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use brokerless::types::OffsetAndMetadata;
-use brokerless::{AutoOffsetReset, Consumer, ConsumerConfig, RebalanceContext, RebalanceListener, TopicPartition};
+use brokerless::{
+    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, NewTopic, RebalanceContext, RebalanceListener, TopicPartition,
+};
+use futures::FutureExt;
 use tokio::time::sleep;
 
 use crate::consumer::{cluster, produce, producer, t};
@@ -36,7 +39,10 @@ async fn what_is_read_is_counted() {
     assert_eq!((of("fetch-size-avg"), of("fetch-size-max")), (bytes, bytes));
     // Of the first 30 s.
     assert_eq!((of("records-consumed-rate"), of("fetch-rate")), (12.0 / 30.0, 1.0 / 30.0));
+    assert_eq!(of("bytes-consumed-rate"), bytes / 30.0);
     let topic = [("topic", "t")];
+    assert_eq!(value(&consumer, "records-consumed-rate", FETCH, &topic), 12.0 / 30.0);
+    assert_eq!(value(&consumer, "bytes-consumed-rate", FETCH, &topic), bytes / 30.0);
     assert_eq!(value(&consumer, "records-consumed-total", FETCH, &topic), 12.0);
     assert_eq!(value(&consumer, "bytes-consumed-total", FETCH, &topic), bytes);
 
@@ -52,6 +58,27 @@ async fn what_is_read_is_counted() {
     assert_eq!((of_partition(&consumer, "records-lag", "0"), of_partition(&consumer, "records-lead", "0")), (3.0, 7.0));
     let of = |name| value(&consumer, name, FETCH, &[]);
     assert_eq!((of("records-lag-max"), of("records-lead-min")), (103.0, 3.0));
+
+    // Averages and maxima are of what polls left behind, and maxima of the moment, too.
+    let windowed = |name, partition| of_partition(&consumer, name, partition);
+    let left = if lags[0] == 0.0 { ["0", "1"] } else { ["1", "0"] };
+    assert_eq!((windowed("records-lag-avg", left[0]), windowed("records-lag-avg", left[1])), (0.0, 4.0));
+    assert_eq!((windowed("records-lag-max", "0"), windowed("records-lag-max", "1")), (3.0f64.max(lags[0]), 103.0));
+    while consumer.current_lag(t(0)).unwrap() != Some(0) || consumer.current_lag(t(1)).unwrap() != Some(0) {
+        consumer.poll(POLL).await.unwrap();
+    }
+    let of = |name| value(&consumer, name, FETCH, &[]);
+    assert_eq!(of_partition(&consumer, "records-lag", "1"), 0.0);
+    // The first poll of these left 91 behind, or, had it begun with the other partition, 100.
+    let caught_up = of("records-lag-max");
+    assert!((91.0..=100.0).contains(&caught_up), "{caught_up}");
+    assert_eq!(of_partition(&consumer, "records-lag-max", "1"), caught_up);
+    let average = of_partition(&consumer, "records-lag-avg", "1");
+    assert!((1.0..caught_up).contains(&average), "{average}");
+    // Once the windows are over, only the moment counts.
+    sleep(Duration::from_secs(61)).await;
+    assert!(of_partition(&consumer, "records-lag-avg", "1").is_nan());
+    assert_eq!((of("records-lag-max"), of_partition(&consumer, "records-lag-max", "1")), (0.0, 0.0));
 
     // The cluster has them, too, and only those of what is there.
     let all = cluster.metrics();
@@ -163,5 +190,128 @@ async fn a_join_that_is_refused_counts_as_failed() {
     let metrics = consumer.metrics();
     let tags = [("client-id", "consumer-g")];
     assert_eq!(metrics.value("failed-rebalance-total", COORDINATOR, &tags), Some(1.0));
+    // One in 30 s.
+    assert_eq!(metrics.value("failed-rebalance-rate-per-hour", COORDINATOR, &tags), Some(120.0));
+    assert_eq!(metrics.value("rebalance-rate-per-hour", COORDINATOR, &tags), Some(0.0));
     assert_eq!(metrics.value("rebalance-total", COORDINATOR, &tags), Some(0.0));
+}
+
+/// Its callbacks take time: as many seconds as they are called for.
+struct Slow {
+    assigned: u64,
+    revoked: u64,
+    lost: u64,
+}
+
+fn pass(seconds: u64) {
+    // The first poll moves the clock; the rest would only let others run.
+    assert!(tokio::time::advance(Duration::from_secs(seconds)).now_or_never().is_none());
+}
+
+impl RebalanceListener for Slow {
+    fn on_partitions_assigned(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+        pass(self.assigned);
+    }
+
+    fn on_partitions_revoked(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+        pass(self.revoked);
+    }
+
+    fn on_partitions_lost(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+        pass(self.lost);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rebalances_and_their_listeners_are_timed() {
+    let builder = Cluster::builder().broker_property("group.initial.rebalance.delay.ms", "3000");
+    let cluster = builder.start().await.unwrap();
+    cluster.admin().create_topic(NewTopic::new("t").partitions(2)).await.unwrap();
+    let config = ConsumerConfig::group("g").client_id("c").enable_auto_commit(false);
+    let mut consumer = cluster.consumer(config).unwrap();
+    let listener = Slow { assigned: 2, revoked: 1, lost: 4 };
+    consumer.subscribe_with_listener(["t"], listener).unwrap();
+    let check = |consumer: &Consumer, expected: &[(&str, f64)]| {
+        for (name, expected) in expected {
+            let found = value(consumer, name, COORDINATOR, &[]);
+            assert!(found == *expected || (found.is_nan() && expected.is_nan()), "{name} is {found}, not {expected}");
+        }
+    };
+    check(
+        &consumer,
+        &[
+            ("join-time-avg", f64::NAN),
+            ("join-time-max", f64::NAN),
+            ("sync-time-avg", f64::NAN),
+            ("sync-time-max", f64::NAN),
+            ("rebalance-latency-avg", f64::NAN),
+            ("rebalance-latency-max", f64::NAN),
+            ("rebalance-latency-total", 0.0),
+            ("rebalance-rate-per-hour", 0.0),
+        ],
+    );
+    while consumer.assignment().is_empty() {
+        consumer.poll(Duration::from_secs(60)).await.unwrap();
+    }
+    // The first join is told a member id at once, the second waits for others; the leader's sync does not.
+    check(
+        &consumer,
+        &[
+            ("join-time-avg", 1_500.0),
+            ("join-time-max", 3_000.0),
+            ("sync-time-avg", 0.0),
+            ("sync-time-max", 0.0),
+            ("rebalance-latency-avg", 3_000.0),
+            ("rebalance-latency-max", 3_000.0),
+            ("rebalance-latency-total", 3_000.0),
+            ("partition-assigned-latency-avg", 2_000.0),
+            ("partition-assigned-latency-max", 2_000.0),
+            ("partition-revoked-latency-avg", f64::NAN),
+            ("partition-revoked-latency-max", f64::NAN),
+            ("partition-lost-latency-max", f64::NAN),
+        ],
+    );
+    let began = tokio::time::Instant::now();
+    let per_hour = |passed: f64, count: f64| count * 3_600.0 / passed;
+    let rate = value(&consumer, "rebalance-rate-per-hour", COORDINATOR, &[]);
+    assert!(rate <= 120.0 && rate > per_hour(100.0, 1.0), "{rate} at {began:?}");
+
+    // Thrown out, it hears of it in a poll, and comes back.
+    cluster.admin().remove_all_group_members("g", "maintenance").await.unwrap();
+    while value(&consumer, "rebalance-total", COORDINATOR, &[]) != 2.0 {
+        consumer.poll(Duration::from_secs(1)).await.unwrap();
+    }
+    check(
+        &consumer,
+        &[
+            ("partition-lost-latency-avg", 4_000.0),
+            ("partition-lost-latency-max", 4_000.0),
+            ("partition-assigned-latency-avg", 2_000.0),
+            ("partition-revoked-latency-max", f64::NAN),
+        ],
+    );
+    // To leave is to have everything revoked.
+    consumer.unsubscribe();
+    check(&consumer, &[("partition-revoked-latency-avg", 1_000.0), ("partition-revoked-latency-max", 1_000.0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_spent_in_commits_adds_up() {
+    let cluster = cluster(1).await;
+    let mut consumer = cluster.consumer(ConsumerConfig::group("g").client_id("c").enable_auto_commit(false)).unwrap();
+    consumer.assign([t(0)]).unwrap();
+    let of = |consumer: &Consumer, name| value(consumer, name, "consumer-metrics", &[]);
+    // A callback of an earlier commit is part of the next one that waits.
+    consumer.seek(t(0), 0).unwrap();
+    consumer.commit_async_with(|_| pass(2));
+    consumer.commit_offsets([(t(0), OffsetAndMetadata::new(0))]).await.unwrap();
+    assert_eq!(of(&consumer, "commit-sync-time-ns-total"), 2e9);
+    assert_eq!(of(&consumer, "committed-time-ns-total"), 0.0);
+    // One that fails in the end counts, too.
+    cluster.shutdown().await;
+    consumer.commit().await.unwrap_err();
+    let began = tokio::time::Instant::now();
+    consumer.committed([t(0)]).await.unwrap_err();
+    let spent = began.elapsed().as_nanos() as f64;
+    assert_eq!(of(&consumer, "committed-time-ns-total"), spent);
 }

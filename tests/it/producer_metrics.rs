@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use brokerless::types::Acks;
 use brokerless::{Cluster, MemoryPolicy, NewTopic, Producer, ProducerConfig, ProducerRecord};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -196,4 +197,108 @@ async fn splits_are_counted() {
     }
     producer.flush().await.unwrap();
     assert_eq!((value(&producer, "batch-split-total"), value(&producer, "record-error-total")), (3.0, 0.0));
+}
+
+/// How a producer comes to have something to count.
+#[derive(Clone, Copy, Debug)]
+enum Provoked {
+    Sent,
+    Refused,
+    Retried,
+    Exhausted,
+    Split,
+}
+
+impl Provoked {
+    /// The producer, right after it counted: what follows is all at that moment.
+    async fn producer(self) -> (Cluster, Producer) {
+        let limit = match self {
+            Self::Retried | Self::Exhausted => 80,
+            Self::Sent | Self::Refused | Self::Split => 1 << 20,
+        };
+        let cluster = Cluster::builder().memory_limit(limit).memory_policy(MemoryPolicy::Block).start().await.unwrap();
+        cluster.admin().create_topic(NewTopic::new("t").config("max.message.bytes", "200")).await.unwrap();
+        let config = named().buffer_memory(20_000).max_block(3 * SECOND).retry_backoff(60 * SECOND, 60 * SECOND);
+        let linger = if matches!(self, Self::Retried) { Duration::ZERO } else { Duration::from_millis(5) };
+        let producer = cluster.producer(config.linger(linger)).unwrap();
+        let send = async |value: &str| drop(producer.send(ProducerRecord::to("t").value(value)).await.unwrap());
+        match self {
+            Self::Sent => send("v").await,
+            Self::Refused => send(&"x".repeat(300)).await,
+            Self::Split => {
+                for _ in 0..8 {
+                    send("0123456789012345678901234567").await;
+                }
+            }
+            Self::Retried => {
+                send("v").await;
+                producer.flush().await.unwrap();
+                send("v").await;
+                // The leader has no room for this one.
+                return (cluster, producer);
+            }
+            Self::Exhausted => {
+                send("v").await;
+                producer.flush().await.unwrap();
+                send("v").await;
+                let large = "x".repeat(16_320);
+                let late = producer.send(ProducerRecord::to("t").value(&large)).await.unwrap_err();
+                assert!(late.error().is_timeout());
+                return (cluster, producer);
+            }
+        }
+        producer.flush().await.unwrap();
+        (cluster, producer)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_rate_is_what_was_counted_over_the_time_since() {
+    use Provoked::{Exhausted, Refused, Retried, Sent, Split};
+    const PRODUCER: &[&str] = &[];
+    const TOPIC: &[&str] = &["topic"];
+    // A batch of one record: a header of 61 bytes and 8 of the record.
+    for (provoked, tags, rate, total, expected) in [
+        (Refused, PRODUCER, "record-error-rate", "record-error-total", 1.0),
+        (Refused, TOPIC, "record-error-rate", "record-error-total", 1.0),
+        (Exhausted, PRODUCER, "record-error-rate", "record-error-total", 1.0),
+        (Retried, PRODUCER, "record-retry-rate", "record-retry-total", 1.0),
+        (Retried, TOPIC, "record-retry-rate", "record-retry-total", 1.0),
+        (Split, PRODUCER, "batch-split-rate", "batch-split-total", 3.0),
+        (Exhausted, PRODUCER, "buffer-exhausted-rate", "buffer-exhausted-total", 1.0),
+        (Sent, PRODUCER, "outgoing-byte-rate", "outgoing-byte-total", 69.0),
+        (Sent, TOPIC, "byte-rate", "byte-total", 69.0),
+        (Sent, PRODUCER, "record-send-rate", "record-send-total", 1.0),
+        (Sent, TOPIC, "record-send-rate", "record-send-total", 1.0),
+        (Sent, PRODUCER, "request-rate", "request-total", 1.0),
+    ] {
+        let (_cluster, producer) = provoked.producer().await;
+        let of = |name| if tags.is_empty() { value(&producer, name) } else { topic_value(&producer, "t", name) };
+        assert_eq!(of(total), expected, "{total} when {provoked:?}");
+        tokio::time::advance(10 * SECOND).await;
+        assert_eq!(of(total), expected, "{total} when {provoked:?}, later");
+        // And a window of 30 s that is taken for passed.
+        assert_eq!(of(rate), expected / 40.0, "{rate} when {provoked:?}");
+        // A producer that has nothing of it to count says so.
+        let idle = cluster(&["t"]).await.producer(named()).unwrap();
+        assert_eq!(value(&idle, "record-error-rate"), 0.0);
+        if tags.is_empty() {
+            assert_eq!((value(&idle, rate), value(&idle, total)), (0.0, 0.0), "{rate}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_timed_where_there_are_any() {
+    for (acks, is_answered) in [(Acks::All, true), (Acks::Leader, true), (Acks::None, false)] {
+        let cluster = cluster(&["t"]).await;
+        let config = named().acks(acks).enable_idempotence(acks == Acks::All);
+        let producer = cluster.producer(config).unwrap();
+        assert!(value(&producer, "request-latency-avg").is_nan());
+        producer.send(ProducerRecord::to("t").value("v")).await.unwrap().await.unwrap();
+        // With one replica, a leader's answer is part of the call.
+        let latency = [value(&producer, "request-latency-avg"), value(&producer, "request-latency-max")];
+        let expected = if is_answered { "[0.0, 0.0]" } else { "[NaN, NaN]" };
+        assert_eq!(format!("{latency:?}"), expected, "{acks:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::client::admin::Admin;
-use crate::cluster::PartitionHandle;
+use crate::cluster::{LOG_DIRECTORY, PartitionHandle};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
@@ -102,6 +102,6 @@ impl Admin {
         };
         let mut replicas: Vec<_> = logs.into_iter().filter_map(info).collect();
         replicas.sort_unstable_by(|left, right| left.topic_partition.cmp(&right.topic_partition));
-        Ok(vec![LogDirDescription { log_dir: "memory", replicas }])
+        Ok(vec![LogDirDescription { log_dir: LOG_DIRECTORY, replicas }])
     }
 }

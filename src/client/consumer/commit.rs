@@ -21,6 +21,7 @@ use crate::cluster::Cluster;
 use crate::cluster::group::OffsetCommitRequest;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{OffsetAndMetadata, TopicPartition};
+use crate::util::trace;
 
 pub(super) type Offsets = Vec<(TopicPartition, OffsetAndMetadata)>;
 
@@ -132,6 +133,15 @@ impl Consumer {
 
 impl Consumer {
     async fn commit_and_wait(&mut self, offsets: Offsets) -> Result<()> {
+        let start = self.now();
+        let committed = self.commit_until_answered(offsets).await;
+        if let Some(group) = &self.group {
+            group.metrics.polls.waited_for_commit(self.now() - start);
+        }
+        committed
+    }
+
+    async fn commit_until_answered(&mut self, offsets: Offsets) -> Result<()> {
         let deadline = self.now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
         loop {
@@ -290,12 +300,30 @@ impl Committer {
         Answer::new(async move {
             let response = answer.await;
             metrics.committed(start);
+            let count = response.partitions.len();
             match response.partitions.into_iter().find(|(_, code)| !code.is_none()) {
                 None => {
+                    trace::event!(
+                        DEBUG,
+                        "offsets committed",
+                        group = member.group_id(),
+                        generation = generation_id,
+                        partitions = count as u64
+                    );
                     config.interceptors.on_commit(&told);
                     Ok(())
                 }
-                Some((topic_partition, code)) => Err(refused(&member, generation_id, code, topic_partition)),
+                Some((topic_partition, code)) => {
+                    trace::event!(
+                        DEBUG,
+                        "offset commit refused",
+                        group = member.group_id(),
+                        generation = generation_id,
+                        partitions = count as u64,
+                        error = trace::display(code)
+                    );
+                    Err(refused(&member, generation_id, code, topic_partition))
+                }
             }
         })
     }

@@ -121,7 +121,8 @@ impl ConsumerConfig {
         self
     }
 
-    /// `client.id`: begins the member id that the coordinator gives out. Default: empty, read as `consumer`.
+    /// `client.id`: begins the member id that the coordinator gives out, and tags the metrics. Default: empty; member ids
+    /// then begin with `consumer`, and metrics have `consumer-` and the group id, or `consumer` without a group.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.client_id = id.into();
         self

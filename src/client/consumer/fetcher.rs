@@ -292,7 +292,8 @@ impl Fetcher {
             let before = records.len();
             let drained = drain_partition(state, records, self.max_poll_records);
             if let Some(metrics) = &state.metrics {
-                metrics.consumed(records.len() - before, state.position);
+                let lag = state.handle.as_ref().map(|it| it.offsets().visible_end(self.isolation) - state.position);
+                self.metrics.handed_out(metrics, records.len() - before, state.position, lag);
             }
             if state.has_buffered() {
                 self.queue.push_front(index);

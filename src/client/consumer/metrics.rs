@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -16,6 +17,9 @@ use crate::client::consumer::{Consumer, ConsumerConfig};
 use crate::cluster::{Clock, Cluster};
 use crate::metrics::{Counter, MetricConfig, Metrics, Scope, Sensor, TotalRate, Values};
 use crate::types::{IsolationLevel, Offset, TopicPartition};
+
+/// Not in [`Fetches::lags`].
+const NOWHERE: usize = usize::MAX;
 
 /// After how many fetches, or polls, what was put by goes into its windows at the latest.
 const PUT_BY: u64 = 64;
@@ -55,11 +59,13 @@ pub(super) struct FetchMetrics {
     partitions: Arc<Mutex<Vec<Arc<PartitionMetrics>>>>,
 }
 
-/// Fetches whose sizes have not gone into windows yet.
+/// Fetches whose sizes have not gone into windows yet, and the lags since.
 #[derive(Debug, Default)]
 struct Fetches {
     bytes: Values,
     records: Values,
+    /// Of partitions of which records were handed out: as many as there are in an assignment.
+    lags: Vec<(Arc<PartitionMetrics>, Values)>,
 }
 
 /// What was read of one topic; it shares the scope of that.
@@ -77,6 +83,10 @@ pub(super) struct PartitionMetrics {
     topic: Arc<TopicMetrics>,
     /// -1 while it is unknown.
     position: AtomicI64,
+    /// What polls left behind.
+    lag: Sensor,
+    /// Where in [`Fetches::lags`] it is, if it is there.
+    place: AtomicUsize,
 }
 
 impl PartitionMetrics {
@@ -84,13 +94,6 @@ impl PartitionMetrics {
     #[inline]
     pub(super) fn set_position(&self, position: Option<Offset>) {
         self.position.store(position.unwrap_or(-1), Ordering::Relaxed);
-    }
-
-    /// Records were handed out.
-    #[inline]
-    pub(super) fn consumed(&self, records: usize, position: Offset) {
-        self.topic.records.add_alone(records as u64);
-        self.position.store(position, Ordering::Relaxed);
     }
 
     /// Batches were read.
@@ -161,6 +164,8 @@ impl FetchMetrics {
                     topic_partition: state.topic_partition.clone(),
                     topic: Arc::clone(&topics[topic]),
                     position: AtomicI64::new(-1),
+                    lag: self.scope.sensor().build(),
+                    place: AtomicUsize::new(NOWHERE),
                 });
                 metrics.set_position(state.known_position());
                 state.metrics = Some(metrics);
@@ -204,6 +209,30 @@ impl FetchMetrics {
         }
     }
 
+    /// So many records of a partition were handed out. Without a leader there is no lag.
+    #[inline]
+    pub(super) fn handed_out(
+        &mut self,
+        partition: &Arc<PartitionMetrics>,
+        records: usize,
+        position: Offset,
+        lag: Option<Offset>,
+    ) {
+        partition.topic.records.add_alone(records as u64);
+        partition.position.store(position, Ordering::Relaxed);
+        let Some(lag) = lag.filter(|_| records > 0) else { return };
+        let lags = &mut self.put_by.get_mut().lags;
+        match lags.get_mut(partition.place.load(Ordering::Relaxed)) {
+            Some((_, values)) => values.add(lag.max(0) as f64),
+            None => {
+                partition.place.store(lags.len(), Ordering::Relaxed);
+                let mut values = Values::default();
+                values.add(lag.max(0) as f64);
+                lags.push((Arc::clone(partition), values));
+            }
+        }
+    }
+
     /// A poll returned records.
     #[inline]
     pub(super) fn consumed(&self, records: usize) {
@@ -212,20 +241,25 @@ impl FetchMetrics {
 
     /// Puts into windows what was put by.
     pub(super) fn put_in(&self, now_ms: i64) {
-        let Fetches { bytes, records } = std::mem::take(&mut *self.put_by.lock());
-        self.fetch_size.record_all(bytes, now_ms);
-        self.records_per_fetch.record_all(records, now_ms);
+        let mut put_by = self.put_by.lock();
+        self.fetch_size.record_all(std::mem::take(&mut put_by.bytes), now_ms);
+        self.records_per_fetch.record_all(std::mem::take(&mut put_by.records), now_ms);
+        for (partition, lags) in put_by.lags.drain(..) {
+            partition.place.store(NOWHERE, Ordering::Relaxed);
+            partition.lag.record_all(lags, now_ms);
+        }
     }
 }
 
-/// Lag and lead of each partition, and the extremes of both, as of the moment of asking.
+/// Lag and lead of each partition, and the extremes of both, as of the moment of asking; averages and maxima of lags also
+/// of what polls left behind.
 fn collect_partitions(
     scope: &Scope,
     partitions: Arc<Mutex<Vec<Arc<PartitionMetrics>>>>,
     cluster: Cluster,
     isolation: IsolationLevel,
 ) {
-    scope.collector(move |_, collected| {
+    scope.collector(move |now_ms, collected| {
         let partitions = partitions.lock().clone();
         let (mut lag_max, mut lead_min) = (f64::NAN, f64::NAN);
         for partition in partitions {
@@ -233,16 +267,24 @@ fn collect_partitions(
             let (true, Ok(leader)) = (position >= 0, cluster.leader(&partition.topic_partition)) else { continue };
             let lag = (leader.offsets().visible_end(isolation) - position).max(0) as f64;
             let lead = (position - leader.offsets().log_start()).max(0) as f64;
-            (lag_max, lead_min) = (lag_max.max(lag), lead_min.min(lead));
+            let (lag_avg, partition_lag_max) = partition.lag.avg_and_max(now_ms);
+            let partition_lag_max = partition_lag_max.max(lag);
+            (lag_max, lead_min) = (lag_max.max(partition_lag_max), lead_min.min(lead));
             collected.under([
                 ("topic", Arc::clone(partition.topic_partition.topic_arc())),
                 ("partition", partition.topic_partition.partition().to_string().into()),
             ]);
             collected.gauge("records-lag", "Records between the position and the end of the partition", lag);
+            collected.gauge("records-lag-avg", "What polls left of the partition to be read, on average", lag_avg);
+            collected.gauge(
+                "records-lag-max",
+                "The most that polls left of the partition to be read, or that is left now",
+                partition_lag_max,
+            );
             collected.gauge("records-lead", "Records between the start of the partition and the position", lead);
         }
         collected.under([]);
-        collected.gauge("records-lag-max", "The largest records-lag of an assigned partition", lag_max);
+        collected.gauge("records-lag-max", "The largest records-lag-max of an assigned partition", lag_max);
         collected.gauge("records-lead-min", "The smallest records-lead of an assigned partition", lead_min);
     });
 }
@@ -284,6 +326,8 @@ pub(super) struct PollMetrics {
     idle_ratio: Sensor,
     last_ms: Arc<AtomicI64>,
     put_by: Mutex<Polls>,
+    commit_sync_ns: Counter,
+    committed_ns: Counter,
 }
 
 /// Polls that have not gone into windows yet.
@@ -315,8 +359,21 @@ impl PollMetrics {
                 .build(),
             last_ms,
             put_by: Mutex::default(),
+            commit_sync_ns: scope
+                .counter("commit-sync-time-ns-total", "Ns spent in commits that wait for their answer"),
+            committed_ns: scope.counter("committed-time-ns-total", "Ns spent in asking what is committed"),
             _scope: scope,
         }
+    }
+
+    /// A commit that waits for its answer took this long, whatever came of it.
+    pub(super) fn waited_for_commit(&self, waited: Duration) {
+        self.commit_sync_ns.add(nanoseconds(waited));
+    }
+
+    /// To ask what is committed took this long, whatever came of it.
+    pub(super) fn waited_for_committed(&self, waited: Duration) {
+        self.committed_ns.add(nanoseconds(waited));
     }
 
     /// A poll begins.
@@ -423,10 +480,15 @@ impl CoordinatorMetrics {
                 .max("rebalance-latency-max", "The most ms from joining to a new assignment")
                 .total("rebalance-latency-total", "Ms from joining to new assignments, in all")
                 .count("rebalance-total", "Rebalances that ended with an assignment")
+                .occurrences_per_hour("rebalance-rate-per-hour", "Rebalances that ended with an assignment, an hour")
                 .build(),
             failed_rebalances: scope
                 .sensor()
                 .count("failed-rebalance-total", "Joins that ended without an assignment")
+                .occurrences_per_hour(
+                    "failed-rebalance-rate-per-hour",
+                    "Joins that ended without an assignment, an hour",
+                )
                 .build(),
             last_rebalance_ms,
             assigned: callback("partition-assigned-latency-avg", "partition-assigned-latency-max"),
@@ -488,6 +550,10 @@ impl CoordinatorMetrics {
         sensor.record((now - start).as_secs_f64() * 1e3, now_ms);
         now_ms
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Stands for a time that has not come.

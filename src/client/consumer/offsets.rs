@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 
+use tokio::time::Instant;
+
 use crate::client::consumer::Consumer;
 use crate::client::consumer::commit::no_group_id;
 use crate::client::partition_info::PartitionInfo;
@@ -58,8 +60,21 @@ impl Consumer {
         partitions: impl IntoIterator<Item: Into<TopicPartition>>,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
         let partitions: Vec<_> = partitions.into_iter().map(Into::into).collect();
+        let start = self.now();
+        let deadline = start + self.config.default_api_timeout;
+        let committed = self.committed_until(deadline, partitions).await;
+        if let Some(group) = &self.group {
+            group.metrics.polls.waited_for_committed(self.now() - start);
+        }
+        committed
+    }
+
+    async fn committed_until(
+        &self,
+        deadline: Instant,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
         let group_id = self.config.group_id.as_ref().ok_or_else(no_group_id)?;
-        let deadline = self.now() + self.config.default_api_timeout;
         let mut backoff = self.config.retry_backoff;
         loop {
             let request = OffsetFetchRequest {

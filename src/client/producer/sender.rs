@@ -28,6 +28,7 @@ use crate::cluster::{AppendInfo, PartitionHandle};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Acks;
 use crate::util::sync::MutexGuard;
+use crate::util::trace;
 
 /// What became of a batch in hand.
 enum Fate {
@@ -41,6 +42,31 @@ enum Fate {
     Split(Box<[Batch; 2]>),
 }
 
+/// Says of a batch that it did not go as it was.
+#[inline]
+fn trace_fate(slot: &Slot, fate: &Fate) {
+    let topic_partition = slot.topic_partition();
+    match fate {
+        Fate::PutOff(batch) => trace::event!(
+            DEBUG,
+            "batch to be sent again",
+            topic = topic_partition.topic(),
+            partition = topic_partition.partition(),
+            records = batch.count,
+            attempts = batch.attempts,
+            error = batch.last_error.as_ref().map(trace::display)
+        ),
+        Fate::Split(parts) => trace::event!(
+            DEBUG,
+            "batch split",
+            topic = topic_partition.topic(),
+            partition = topic_partition.partition(),
+            records = parts.iter().map(|part| part.count).sum::<u32>()
+        ),
+        Fate::Done(..) | Fate::Appended(..) | Fate::Again(_) => {}
+    }
+}
+
 impl Shared {
     /// Sends what is ready. If another thread is at it already, that thread sees what is ready now, too.
     pub(super) fn drain(&self, slot: &Arc<Slot>) {
@@ -52,6 +78,7 @@ impl Shared {
             } else {
                 self.send_batch(slot, leader, batch, now)
             };
+            trace_fate(slot, &fate);
             self.settle(slot, fate, is_behind)
         };
         let Some(state) = slot.drain(|state| self.take_next(slot, state), send) else { return };
@@ -266,6 +293,14 @@ impl Shared {
         }
         let (count, topic_partition) = (batch.count, slot.topic_partition());
         let age_ms = self.now().saturating_duration_since(batch.created).as_millis();
+        trace::event!(
+            WARN,
+            "batch expired",
+            topic = topic_partition.topic(),
+            partition = topic_partition.partition(),
+            records = count,
+            age_ms = age_ms as u64
+        );
         let message =
             format!("expiring {count} record(s) for {topic_partition}: {age_ms} ms has passed since batch creation");
         let mut error = Error::timeout(message);

@@ -35,6 +35,7 @@ pub(super) struct Source<D> {
     pub(super) batches: D,
     pub(super) base_offset: Offset,
     pub(super) last_modified_ms: i64,
+    pub(super) size_in_bytes: u32,
     /// Its transaction index.
     pub(super) aborted: Vec<AbortedTxn>,
 }
@@ -99,6 +100,13 @@ impl<S: SegmentStore> Compaction<S> {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn end(&self) -> Offset {
         self.filter.end
+    }
+
+    /// Bytes of the segments that are rewritten, and of what has become of them so far. Until the run has taken effect.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let before = self.rewritten().iter().map(|source| u64::from(source.size_in_bytes)).sum();
+        let after = self.progress.cleaned.iter().map(|segment| u64::from(segment.size_in_bytes())).sum();
+        (before, after)
     }
 
     /// The segments that the new ones replace.

@@ -44,6 +44,7 @@ mod tests;
 mod transactions;
 
 pub(crate) use compaction::Compaction;
+pub(crate) use plan::CompactionState;
 
 /// How much a run may hold, and how it hashes.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,15 @@ use crate::log::segment::Segment;
 use crate::log::store::SegmentStore;
 use crate::types::Offset;
 
+/// How a log that is to be compacted stands, for those who measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CompactionState {
+    /// It was taken out of compaction, because a batch of it cannot be read.
+    pub(crate) is_uncleanable: bool,
+    /// How much of what a run would take in is dirty, from 0 to 1, whether that is enough for a run or not.
+    pub(crate) dirty_ratio: f64,
+}
+
 /// The part of a log that a run would take in.
 struct Cleanable {
     first_dirty: Offset,
@@ -23,6 +32,13 @@ struct Cleanable {
     dirty_bytes: u64,
 }
 
+impl Cleanable {
+    /// From 0 to 1; there is something dirty.
+    fn dirty_ratio(&self) -> f64 {
+        self.dirty_bytes as f64 / (self.clean_bytes + self.dirty_bytes) as f64
+    }
+}
+
 impl<S: SegmentStore> Log<S> {
     /// How dirty the log is, from 0 to 1, if it is dirty enough for a run: more than `min.cleanable.dirty.ratio` of what a
     /// run would take in is dirty, or some of it has been for longer than `max.compaction.lag.ms`. `None` for a log
@@ -31,7 +47,7 @@ impl<S: SegmentStore> Log<S> {
     /// With `max.compaction.lag.ms` an active segment that has become too old is rolled (Kafka waits for an append to do
     /// it, and so for ever where there is none), which is why the log is changed.
     pub(crate) fn compaction_need(&mut self, now_ms: i64) -> Result<Option<f64>, LogError> {
-        if !self.config.cleanup_policy.compact || self.log_start < self.unreadable_to {
+        if !self.config.cleanup_policy.compact || self.is_uncleanable() {
             return Ok(None);
         }
         let dirty_until = now_ms.saturating_sub(self.config.max_compaction_lag_ms);
@@ -43,7 +59,7 @@ impl<S: SegmentStore> Log<S> {
         if cleanable.dirty_bytes == 0 {
             return Ok(None);
         }
-        let ratio = cleanable.dirty_bytes as f64 / (cleanable.clean_bytes + cleanable.dirty_bytes) as f64;
+        let ratio = cleanable.dirty_ratio();
         let overdue = || {
             let dirty = self.segments.range(self.segment_index(cleanable.first_dirty)..cleanable.segments);
             dirty.map(Segment::first_timestamp).min().is_some_and(|earliest| earliest < dirty_until)
@@ -68,6 +84,7 @@ impl<S: SegmentStore> Log<S> {
             sources.push(Source {
                 base_offset: segment.base_offset(),
                 last_modified_ms: segment.last_modified_ms(),
+                size_in_bytes: segment.size_in_bytes(),
                 aborted: segment.transactions().entries().to_vec(),
                 batches: self.store.share(segment.batches_mut()).map_err(LogError::storage(&self.topic_partition))?,
             });
@@ -92,11 +109,29 @@ impl<S: SegmentStore> Log<S> {
     }
 
     /// The run has failed, because a batch of the log cannot be read: the log is left alone until that batch is gone, be it
-    /// by deletion or by truncation.
-    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction<S>) {
-        if compaction.truncations == self.truncations {
+    /// by deletion or by truncation. False if the log was truncated since the run began: then nothing happens.
+    pub(crate) fn give_up_compaction(&mut self, compaction: &Compaction<S>) -> bool {
+        let is_same = compaction.truncations == self.truncations;
+        if is_same {
             self.unreadable_to = compaction.unreadable_to.unwrap_or(compaction.filter.end);
         }
+        is_same
+    }
+
+    /// How a log with `cleanup.policy=compact` stands; `None` for another. Takes time in proportion to its segments.
+    pub(crate) fn compaction_state(&self, now_ms: i64) -> Option<CompactionState> {
+        if !self.config.cleanup_policy.compact {
+            return None;
+        }
+        let is_uncleanable = self.is_uncleanable();
+        let cleanable = self.cleanable(now_ms);
+        let has_dirt = !is_uncleanable && cleanable.dirty_bytes > 0;
+        Some(CompactionState { is_uncleanable, dirty_ratio: if has_dirt { cleanable.dirty_ratio() } else { 0.0 } })
+    }
+
+    /// A run has failed, and the batch that could not be read is still there.
+    fn is_uncleanable(&self) -> bool {
+        self.log_start < self.unreadable_to
     }
 
     fn cleanable(&self, now_ms: i64) -> Cleanable {

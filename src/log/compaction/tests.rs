@@ -397,6 +397,8 @@ fn the_dirty_ratio_decides_when() {
     log.cut();
     // One in three.
     assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    let state = log.compaction_state(NOW_MS).unwrap();
+    assert_eq!((state.is_uncleanable, state.dirty_ratio), (false, 1.0 / 3.0));
     log.put(&[("a", "3")]);
     log.cut();
     // Half is not more than half.
@@ -727,7 +729,8 @@ fn a_batch_that_cannot_be_read_ends_compaction_of_its_log() {
     let mut compaction = log.begin(NOW_MS);
     let error = compaction.run(usize::MAX).unwrap_err();
     assert!(matches!(error, LogError::Unreadable { base_offset: 1, .. }), "{error}");
-    log.give_up_compaction(&compaction);
+    assert!(log.give_up_compaction(&compaction));
+    assert!(log.compaction_state(NOW_MS).unwrap().is_uncleanable);
     assert_eq!(log.compaction_need(NOW_MS), Ok(None));
     assert_eq!(log.all_bases(), [0, 1]);
     // Until it is gone.
@@ -749,11 +752,12 @@ fn once_a_batch_that_cannot_be_read_is_deleted_compaction_goes_on() {
     log.cut();
     let mut compaction = log.begin(NOW_MS);
     compaction.run(usize::MAX).unwrap_err();
-    log.give_up_compaction(&compaction);
+    assert!(log.give_up_compaction(&compaction));
     // Of the batch, a record is left.
     log.delete_records(1, NOW_MS).unwrap();
     assert_eq!(log.compaction_need(NOW_MS), Ok(None));
     log.delete_records(2, NOW_MS).unwrap();
+    assert!(!log.compaction_state(NOW_MS).unwrap().is_uncleanable);
     assert_eq!(log.compact_at(NOW_MS), 1);
     assert_eq!(log.contents(), ["3 a=4"]);
 }
@@ -769,7 +773,8 @@ fn a_run_that_failed_says_nothing_of_a_log_that_was_truncated_since() {
     let mut compaction = log.begin(NOW_MS);
     compaction.run(usize::MAX).unwrap_err();
     log.truncate_to(0, NOW_MS).unwrap();
-    log.give_up_compaction(&compaction);
+    assert!(!log.give_up_compaction(&compaction));
+    assert!(!log.compaction_state(NOW_MS).unwrap().is_uncleanable);
     log.put(&[("a", "1")]);
     log.put(&[("a", "2")]);
     log.cut_and_compact();
