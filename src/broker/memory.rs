@@ -56,14 +56,24 @@ pub(crate) struct Budget {
     used: AtomicU64,
     /// `u64::MAX` for none.
     limit: AtomicU64,
-    /// Whose segments may go. Only kept where the policy needs it. At most twice as many as there are, and a few: those
+    /// The largest batch that was refused for want of room and would fit into the limit; 0 for none.
+    wanted: AtomicU64,
+    /// Whose segments may go. At most twice as many as there are, and a few: those
     /// that are gone are let go of when it is full.
     pub(super) members: Mutex<Vec<Weak<PartitionHandle>>>,
+    /// What was used once retention had been asked for room the last time, and when that was, in ms.
+    pub(super) after_retention: Mutex<Option<(u64, i64)>>,
 }
 
 impl Budget {
     fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit), members: Mutex::default() })
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(limit),
+            wanted: AtomicU64::new(0),
+            members: Mutex::default(),
+            after_retention: Mutex::default(),
+        })
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -101,6 +111,25 @@ impl Budget {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
+    /// A batch that would fit into the limit was refused.
+    pub(super) fn want(&self, bytes: u64) {
+        self.wanted.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether there still is no room for a batch that was refused.
+    fn wants_room(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted == 0 {
+            return false;
+        }
+        let is_short = !self.has_room(wanted) && wanted <= self.raw_limit();
+        if !is_short {
+            // A larger one that was refused meanwhile is refused again, if it still matters.
+            self.wanted.store(0, Ordering::Relaxed);
+        }
+        is_short
+    }
+
     fn add(&self, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::AcqRel);
     }
@@ -128,10 +157,13 @@ pub(crate) struct Account {
 }
 
 impl Memory {
-    /// Segments that a limit with [`MemoryPolicy::Retain`] is cut into: as much as goes at once.
-    pub(super) const RETAINED_SEGMENTS: u64 = 64;
-    /// Segments smaller than this are not worth their indexes.
+    /// Segments that a limit is cut into: as much as goes at once with [`MemoryPolicy::Retain`]. What is in the active
+    /// segment cannot be compacted or deleted, and a full log has no append that could roll it.
+    pub(super) const SEGMENTS: u64 = 64;
+    /// Segments smaller than this are not worth their indexes, unless the limit itself is small.
     const SMALLEST_SEGMENT: u64 = 64 << 10;
+    /// Segments that a small limit is cut into at least.
+    const FEWEST_SEGMENTS: u64 = 8;
 
     pub(crate) fn new(limit: Option<u64>, policy: MemoryPolicy) -> Arc<Self> {
         Arc::new(Self {
@@ -151,9 +183,9 @@ impl Memory {
         Account { memory: Arc::clone(self), topic, accounted: AtomicU64::new(0) }
     }
 
-    /// Lets [`MemoryPolicy::Retain`] take segments of this partition.
+    /// Lets segments of this partition go where its budgets are full.
     pub(crate) fn enroll(&self, partition: &Arc<PartitionHandle>) {
-        let Some(account) = partition.account().filter(|_| self.policy == MemoryPolicy::Retain) else { return };
+        let Some(account) = partition.account() else { return };
         for budget in [Some(&account.topic), self.cluster.as_ref()].into_iter().flatten() {
             budget.enroll(partition);
         }
@@ -233,6 +265,10 @@ impl Account {
         if !self.is_limited() {
             return Ok(());
         }
+        // Looked at before anything is taken: room of the topic that is given back is missed by whoever looks meanwhile.
+        if let Some(cluster) = self.memory.cluster.as_ref().filter(|cluster| !cluster.has_room(bytes)) {
+            return Err(Arc::clone(cluster));
+        }
         if !self.topic.reserve(bytes) {
             return Err(Arc::clone(&self.topic));
         }
@@ -266,15 +302,21 @@ impl Account {
         freed
     }
 
-    /// The size at which the active segment is rolled so that it can go as a whole, where that may be needed.
+    /// Whether a batch was refused for want of room in one of the budgets, and there still is none.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.topic.wants_room() || self.memory.cluster.as_ref().is_some_and(|cluster| cluster.wants_room())
+    }
+
+    /// The size at which the active segment is rolled so that it can go, or be compacted, where there is a limit.
     #[inline]
     pub(crate) fn roll_at(&self) -> Option<u64> {
-        if self.memory.policy != MemoryPolicy::Retain || !self.is_limited() {
+        if !self.is_limited() {
             return None;
         }
         let cluster = self.memory.cluster.as_ref().map_or(u64::MAX, |cluster| cluster.raw_limit());
         let limit = cluster.min(self.topic.raw_limit());
-        Some((limit / Memory::RETAINED_SEGMENTS).max(Memory::SMALLEST_SEGMENT))
+        let smallest = Memory::SMALLEST_SEGMENT.min(limit / Memory::FEWEST_SEGMENTS);
+        Some((limit / Memory::SEGMENTS).max(smallest))
     }
 
     fn accounted(&self) -> u64 {

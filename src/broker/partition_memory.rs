@@ -38,18 +38,21 @@ impl PartitionHandle {
         const MAX_ATTEMPTS: u32 = 16;
         let memory = &account.memory;
         let fits_at_all = bytes <= full.raw_limit();
-        if memory.policy == MemoryPolicy::Retain
-            && fits_at_all
-            && attempts <= MAX_ATTEMPTS
-            && memory.make_room(full, bytes, wakes)
-        {
-            return Ok(());
+        if fits_at_all {
+            if attempts <= MAX_ATTEMPTS && memory.make_room(full, bytes, self.clock.now_ms(), wakes) {
+                return Ok(());
+            }
+            full.want(bytes);
         }
         memory.on_refused();
         let code = match memory.policy {
             MemoryPolicy::Block | MemoryPolicy::Retain if fits_at_all => ErrorCode::KafkaStorageError,
             _ => ErrorCode::PolicyViolation,
         };
+        // What was counted of a deleted replica stays as it was.
+        if let Ok(_partition) = self.lock() {
+            self.traffic.on_append_failed(code);
+        }
         let (used, limit) = (full.used(), full.raw_limit());
         let whose = if std::ptr::eq(full, &**account.topic()) { self.topic_partition.topic() } else { "the cluster" };
         let text = format!(
@@ -166,13 +169,13 @@ mod tests {
         waiter.set_waker(std::task::Waker::noop());
         // Nothing moves, so nobody is told.
         let mut wakes = WakeList::new();
-        assert_eq!(partition.compaction_need(&mut wakes).unwrap(), None);
+        assert_eq!(partition.compaction_need(0, &mut wakes).unwrap(), None);
         assert_eq!(log_starts(&partition), (0, 0));
         tokio::time::pause();
         tokio::time::advance(std::time::Duration::from_secs(2)).await;
         assert!(waiter.take_waker().is_some());
         waiter.set_waker(std::task::Waker::noop());
-        assert_eq!(partition.compaction_need(&mut wakes).unwrap(), None);
+        assert_eq!(partition.compaction_need(0, &mut wakes).unwrap(), None);
         assert_eq!(log_starts(&partition), (1, 1));
         assert_eq!(memory.cluster().unwrap().used(), 0);
         assert!(waiter.take_waker().is_none(), "it was collected");
