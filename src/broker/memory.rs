@@ -357,6 +357,49 @@ mod tests {
         assert_eq!((used(&memory), a.topic().used(), b.topic().used()), (39, 0, 39));
     }
 
+    /// Symptom: a batch that fitted was refused, now and then. Cause: another one, for which the topic had room but the
+    /// cluster had not, held the topic's room for a moment.
+    #[test]
+    fn a_batch_that_the_cluster_has_no_room_for_takes_none_from_the_topic_meanwhile() {
+        const ROUNDS: usize = 200_000;
+        let memory = Memory::new(Some(110), MemoryPolicy::Refuse);
+        let [full, large, small] = [1, 1, 1].map(|topic| account(&memory, topic));
+        full.set_topic_limit(Some(200));
+        full.reserve(100).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..ROUNDS).for_each(|_| assert!(large.reserve(100).is_err())));
+            for _ in 0..ROUNDS {
+                small.reserve(10).unwrap();
+                small.settle(0);
+            }
+        });
+        assert_eq!((used(&memory), full.topic().used()), (100, 100));
+    }
+
+    #[test]
+    fn room_is_wanted_until_there_is_some_or_the_limit_forbids_it() {
+        let memory = Memory::new(Some(100), MemoryPolicy::Block);
+        let (a, b) = (account(&memory, 1), account(&memory, 2));
+        a.set_topic_limit(Some(60));
+        a.reserve(60).unwrap();
+        assert!(!a.wants_room() && !b.wants_room());
+        a.topic().want(20);
+        a.topic().want(10);
+        assert!(a.wants_room() && !b.wants_room());
+        memory.cluster().unwrap().want(60);
+        assert!(b.wants_room());
+        a.settle(45);
+        assert!(a.wants_room());
+        a.settle(40);
+        assert!(!a.topic().wants_room() && !b.wants_room());
+        // That is over, however full it is next.
+        a.settle(60);
+        assert!(!a.wants_room());
+        a.topic().want(20);
+        a.set_topic_limit(Some(19));
+        assert!(!a.wants_room());
+    }
+
     #[test]
     fn a_limit_that_comes_later_finds_what_is_there() {
         let memory = Memory::new(None, MemoryPolicy::Block);
@@ -372,6 +415,8 @@ mod tests {
         }
         assert_eq!(a.topic().used(), 2_000);
         assert!(a.reserve(1).is_err());
+        // Segments can go one by one, under each policy.
+        assert_eq!(a.roll_at(), Some(1_500 / 8));
         // Without it nothing is counted any more, and the next limit makes up for it.
         assert!(a.set_topic_limit(None));
         a.reserve(9_000).unwrap();

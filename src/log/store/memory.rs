@@ -254,6 +254,21 @@ mod tests {
     }
 
     #[test]
+    fn a_large_segments_vectors_are_not_kept() {
+        let mut store = MemoryStore::default();
+        let small = batch(1);
+        for (batches, is_kept) in [(MemoryStore::LARGEST_SPARE / 2, true), (MemoryStore::LARGEST_SPARE + 1, false)] {
+            let mut segment = store.create(0).unwrap();
+            for _ in 0..batches {
+                store.append(&mut segment, small.clone()).unwrap();
+            }
+            store.delete(segment).unwrap();
+            store.reclaim().unwrap();
+            assert_eq!(store.spare.is_some(), is_kept, "{batches} batches");
+        }
+    }
+
+    #[test]
     fn a_shared_segment_stays_as_it_is() {
         let mut store = MemoryStore::default();
         let mut segment = store.create(0).unwrap();
