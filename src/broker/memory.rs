@@ -330,6 +330,8 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     fn account(memory: &Arc<Memory>, topic: u128) -> Account {
@@ -366,12 +368,18 @@ mod tests {
         let [full, large, small] = [1, 1, 1].map(|topic| account(&memory, topic));
         full.set_topic_limit(Some(200));
         full.reserve(100).unwrap();
+        let (started, done) = (std::sync::Barrier::new(2), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            scope.spawn(|| (0..ROUNDS).for_each(|_| assert!(large.reserve(100).is_err())));
-            for _ in 0..ROUNDS {
-                small.reserve(10).unwrap();
-                small.settle(0);
-            }
+            scope.spawn(|| {
+                started.wait();
+                while !done.load(Ordering::Relaxed) {
+                    assert!(large.reserve(100).is_err());
+                }
+            });
+            started.wait();
+            let refused = (0..ROUNDS).filter(|_| small.reserve(10).is_err() || !small.settle(0)).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
         });
         assert_eq!((used(&memory), full.topic().used()), (100, 100));
     }
