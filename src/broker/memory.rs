@@ -25,7 +25,7 @@ use crate::util::wake_list::WakeList;
 #[non_exhaustive]
 pub enum MemoryPolicy {
     /// It is refused with `KAFKA_STORAGE_ERROR` (56), as by a broker whose disk is full, which is retriable: producers
-    /// try again as soon as there is room (retention, delete-records, a deleted topic), until `delivery.timeout.ms`.
+    /// try again as soon as there is room (retention, compaction, delete-records, a deleted topic), until `delivery.timeout.ms`.
     /// Meanwhile what is sent fills their `buffer.memory`, and `send` waits: back-pressure. The default.
     #[default]
     Block,

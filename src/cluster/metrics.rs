@@ -31,13 +31,19 @@ const TRAFFIC: [TrafficMetric; 7] = [
     ("TotalProduceRequestsPerSec", "TotalProduceRequestsTotal", "Batches that producers sent", |counts| {
         counts.produce_requests
     }),
-    ("FailedProduceRequestsPerSec", "FailedProduceRequestsTotal", "Batches that were refused", |counts| {
-        counts.failed_produce_requests
-    }),
+    (
+        "FailedProduceRequestsPerSec",
+        "FailedProduceRequestsTotal",
+        "Batches that were refused, but for errors that Kafka expects",
+        |counts| counts.failed_produce_requests,
+    ),
     ("TotalFetchRequestsPerSec", "TotalFetchRequestsTotal", "Reads of a partition", |counts| counts.fetch_requests),
-    ("FailedFetchRequestsPerSec", "FailedFetchRequestsTotal", "Reads that were refused", |counts| {
-        counts.failed_fetch_requests
-    }),
+    (
+        "FailedFetchRequestsPerSec",
+        "FailedFetchRequestsTotal",
+        "Reads that were refused, but for errors that Kafka expects",
+        |counts| counts.failed_fetch_requests,
+    ),
 ];
 
 impl Cluster {
