@@ -103,7 +103,6 @@ impl PartitionHandle {
         origin: AppendOrigin,
         wakes: &mut WakeList,
     ) -> Result<AppendInfo, Error> {
-        let now_ms = self.clock.now_ms();
         let (mut partition, sent_bytes) = (self.lock()?, batch.size_in_bytes() as u64);
         if let Some(codec) = partition.recompresses_with(&batch) {
             // It takes long, so nobody waits for it. What fails here fails again below, in its turn.
@@ -111,7 +110,8 @@ impl PartitionHandle {
             batch = batch.recompress(codec, None, RecordBatch::MAX_DECOMPRESSED_SIZE).unwrap_or(batch);
             partition = self.lock()?;
         }
-        let mut log_end = partition.log_end();
+        // Under the lock, so that what is stamped with it ascends as the offsets do.
+        let (mut now_ms, mut log_end) = (self.clock.now_ms(), partition.log_end());
         let mut attempts = 0;
         let outcome = loop {
             let account = self.account.as_ref().filter(|account| account.is_limited());
@@ -126,7 +126,7 @@ impl PartitionHandle {
             attempts += 1;
             self.make_room(account, &full, bytes, attempts, wakes)?;
             (partition, batch) = (self.lock()?, again);
-            log_end = partition.log_end();
+            (now_ms, log_end) = (self.clock.now_ms(), partition.log_end());
         };
         match &outcome {
             Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, sent_bytes),
