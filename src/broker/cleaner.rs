@@ -158,7 +158,7 @@ impl Cleaner {
         // What is gone, or fails, is somebody else's to report: the next append meets it as well.
         let needs = partitions.filter_map(|topic_partition| {
             let partition = replicas.partition(&topic_partition).ok()?;
-            let need = partition.compaction_need(wakes).ok().flatten()?;
+            let need = partition.compaction_need(image.config.cleaner.backoff_ms(), wakes).ok().flatten()?;
             Some((partition, need))
         });
         let (partition, _) = needs.max_by(|(_, one), (_, other)| one.total_cmp(other))?;

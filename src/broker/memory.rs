@@ -33,9 +33,9 @@ use crate::util::wake_list::WakeList;
 #[non_exhaustive]
 pub enum MemoryPolicy {
     /// It is refused with `KAFKA_STORAGE_ERROR` (56), as by a broker whose disk is full, which is retriable: producers
-    /// try again as soon as there is room (retention, delete-records, compaction, a deleted topic, a raised
-    /// limit), until `delivery.timeout.ms`. Meanwhile what is sent fills their `buffer.memory`, and `send` waits:
-    /// back-pressure. The default.
+    /// try again as soon as there is room (retention, compaction, delete-records, a deleted topic, a raised limit), until
+    /// `delivery.timeout.ms`. Meanwhile what is sent fills their `buffer.memory`, and `send` waits: back-pressure. The
+    /// default.
     #[default]
     Block,
     /// It is refused with `POLICY_VIOLATION` (44), which is not retriable: the delivery fails at once.
@@ -65,14 +65,24 @@ pub(crate) struct Budget {
     used: AtomicU64,
     /// `u64::MAX` for none.
     limit: AtomicU64,
-    /// Whose segments may go. Only kept where the policy needs it. At most twice as many as there are, and a few: those
+    /// The largest batch that was refused for want of room and would fit into the limit; 0 for none.
+    wanted: AtomicU64,
+    /// Whose segments may go. At most twice as many as there are, and a few: those
     /// that are gone are let go of when it is full.
     pub(super) members: Mutex<Vec<Weak<PartitionHandle>>>,
+    /// What was used once retention had been asked for room the last time, and when that was, in ms.
+    pub(super) after_retention: Mutex<Option<(u64, i64)>>,
 }
 
 impl Budget {
     fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit), members: Mutex::default() })
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(limit),
+            wanted: AtomicU64::new(0),
+            members: Mutex::default(),
+            after_retention: Mutex::default(),
+        })
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -110,6 +120,25 @@ impl Budget {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
+    /// A batch that would fit into the limit was refused.
+    pub(super) fn want(&self, bytes: u64) {
+        self.wanted.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether there still is no room for a batch that was refused.
+    fn wants_room(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted == 0 {
+            return false;
+        }
+        let is_short = !self.has_room(wanted) && wanted <= self.raw_limit();
+        if !is_short {
+            // A larger one that was refused meanwhile is refused again, if it still matters.
+            self.wanted.store(0, Ordering::Relaxed);
+        }
+        is_short
+    }
+
     fn add(&self, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::AcqRel);
     }
@@ -137,10 +166,13 @@ pub(crate) struct Account {
 }
 
 impl Memory {
-    /// Segments that a limit with [`MemoryPolicy::Retain`] is cut into: as much as goes at once.
-    pub(super) const RETAINED_SEGMENTS: u64 = 64;
-    /// Segments smaller than this are not worth their indexes.
+    /// Segments that a limit is cut into: as much as goes at once with [`MemoryPolicy::Retain`]. What is in the active
+    /// segment cannot be compacted or deleted, and a full log has no append that could roll it.
+    pub(super) const SEGMENTS: u64 = 64;
+    /// Segments smaller than this are not worth their indexes, unless the limit itself is small.
     const SMALLEST_SEGMENT: u64 = 64 << 10;
+    /// Segments that a small limit is cut into at least.
+    const FEWEST_SEGMENTS: u64 = 8;
 
     pub(crate) fn new(limit: Option<u64>, policy: MemoryPolicy) -> Arc<Self> {
         Arc::new(Self {
@@ -160,9 +192,9 @@ impl Memory {
         Account { memory: Arc::clone(self), topic, accounted: AtomicU64::new(0) }
     }
 
-    /// Lets [`MemoryPolicy::Retain`] take segments of this partition.
+    /// Lets segments of this partition go where its budgets are full.
     pub(crate) fn enroll(&self, partition: &Arc<PartitionHandle>) {
-        let Some(account) = partition.account().filter(|_| self.policy == MemoryPolicy::Retain) else { return };
+        let Some(account) = partition.account() else { return };
         for budget in [Some(&account.topic), self.cluster.as_ref()].into_iter().flatten() {
             budget.enroll(partition);
         }
@@ -242,6 +274,10 @@ impl Account {
         if !self.is_limited() {
             return Ok(());
         }
+        // Looked at before anything is taken: room of the topic that is given back is missed by whoever looks meanwhile.
+        if let Some(cluster) = self.memory.cluster.as_ref().filter(|cluster| !cluster.has_room(bytes)) {
+            return Err(Arc::clone(cluster));
+        }
         if !self.topic.reserve(bytes) {
             return Err(Arc::clone(&self.topic));
         }
@@ -275,15 +311,21 @@ impl Account {
         freed
     }
 
-    /// The size at which the active segment is rolled so that it can go as a whole, where that may be needed.
+    /// Whether a batch was refused for want of room in one of the budgets, and there still is none.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.topic.wants_room() || self.memory.cluster.as_ref().is_some_and(|cluster| cluster.wants_room())
+    }
+
+    /// The size at which the active segment is rolled so that it can go, or be compacted, where there is a limit.
     #[inline]
     pub(crate) fn roll_at(&self) -> Option<u64> {
-        if self.memory.policy != MemoryPolicy::Retain || !self.is_limited() {
+        if !self.is_limited() {
             return None;
         }
         let cluster = self.memory.cluster.as_ref().map_or(u64::MAX, |cluster| cluster.raw_limit());
         let limit = cluster.min(self.topic.raw_limit());
-        Some((limit / Memory::RETAINED_SEGMENTS).max(Memory::SMALLEST_SEGMENT))
+        let smallest = Memory::SMALLEST_SEGMENT.min(limit / Memory::FEWEST_SEGMENTS);
+        Some((limit / Memory::SEGMENTS).max(smallest))
     }
 
     fn accounted(&self) -> u64 {
@@ -297,6 +339,8 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     fn account(memory: &Arc<Memory>, topic: u128) -> Account {
@@ -324,6 +368,55 @@ mod tests {
         assert_eq!((used(&memory), a.topic().used(), b.topic().used()), (39, 0, 39));
     }
 
+    /// Symptom: a batch that fitted was refused, now and then. Cause: another one, for which the topic had room but the
+    /// cluster had not, held the topic's room for a moment.
+    #[test]
+    fn a_batch_that_the_cluster_has_no_room_for_takes_none_from_the_topic_meanwhile() {
+        const ROUNDS: usize = 200_000;
+        let memory = Memory::new(Some(110), MemoryPolicy::Refuse);
+        let [full, large, small] = [1, 1, 1].map(|topic| account(&memory, topic));
+        full.set_topic_limit(Some(200));
+        full.reserve(100).unwrap();
+        let (started, done) = (std::sync::Barrier::new(2), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                started.wait();
+                while !done.load(Ordering::Relaxed) {
+                    assert!(large.reserve(100).is_err());
+                }
+            });
+            started.wait();
+            let refused = (0..ROUNDS).filter(|_| small.reserve(10).is_err() || !small.settle(0)).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
+        assert_eq!((used(&memory), full.topic().used()), (100, 100));
+    }
+
+    #[test]
+    fn room_is_wanted_until_there_is_some_or_the_limit_forbids_it() {
+        let memory = Memory::new(Some(100), MemoryPolicy::Block);
+        let (a, b) = (account(&memory, 1), account(&memory, 2));
+        a.set_topic_limit(Some(60));
+        a.reserve(60).unwrap();
+        assert!(!a.wants_room() && !b.wants_room());
+        a.topic().want(20);
+        a.topic().want(10);
+        assert!(a.wants_room() && !b.wants_room());
+        memory.cluster().unwrap().want(60);
+        assert!(b.wants_room());
+        a.settle(45);
+        assert!(a.wants_room());
+        a.settle(40);
+        assert!(!a.topic().wants_room() && !b.wants_room());
+        // That is over, however full it is next.
+        a.settle(60);
+        assert!(!a.wants_room());
+        a.topic().want(20);
+        a.set_topic_limit(Some(19));
+        assert!(!a.wants_room());
+    }
+
     #[test]
     fn a_limit_that_comes_later_finds_what_is_there() {
         let memory = Memory::new(None, MemoryPolicy::Block);
@@ -339,6 +432,8 @@ mod tests {
         }
         assert_eq!(a.topic().used(), 2_000);
         assert!(a.reserve(1).is_err());
+        // Segments can go one by one, under each policy.
+        assert_eq!(a.roll_at(), Some(1_500 / 8));
         // Without it nothing is counted any more, and the next limit makes up for it.
         assert!(a.set_topic_limit(None));
         a.reserve(9_000).unwrap();

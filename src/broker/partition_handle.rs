@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -43,7 +44,9 @@ pub(crate) struct PartitionHandle {
     /// `None` for internal topics, whose memory is not limited.
     pub(super) account: Option<Account>,
     pub(super) traffic: Traffic,
-    pub(super) created_ms: i64,
+    created_ms: i64,
+    /// When the last compaction was through.
+    compacted_ms: AtomicI64,
     /// `None` once the topic is deleted: clients may hold the handle for a while, but not the data.
     state: Mutex<Option<Partition>>,
 }
@@ -59,6 +62,7 @@ impl PartitionHandle {
             account,
             traffic: Traffic::default(),
             created_ms: clock.now_ms(),
+            compacted_ms: AtomicI64::new(i64::MIN),
             state: Mutex::new(Some(partition)),
         }
     }
@@ -94,27 +98,39 @@ impl PartitionHandle {
     /// Appends one batch and leaves the wake-ups to the caller, who holds a lock of its own.
     pub(crate) fn append_collecting(
         &self,
-        batch: RecordBatch,
+        mut batch: RecordBatch,
         acks: Acks,
         origin: AppendOrigin,
         wakes: &mut WakeList,
     ) -> Result<AppendInfo, Error> {
-        let now_ms = self.clock.now_ms();
-        let (mut partition, bytes) = (self.lock()?, batch.size_in_bytes() as u64);
-        if let Some(account) = &self.account {
-            let mut attempts = 0;
-            while let Err(full) = account.reserve(bytes) {
-                drop(partition);
-                attempts += 1;
-                self.make_room(account, &full, bytes, attempts, wakes)?;
-                partition = self.lock()?;
-            }
+        let (mut partition, sent_bytes) = (self.lock()?, batch.size_in_bytes() as u64);
+        if let Some(codec) = partition.recompresses_with(&batch) {
+            // It takes long, so nobody waits for it. What fails here fails again below, in its turn.
+            drop(partition);
+            batch = batch.recompress(codec, None, RecordBatch::MAX_DECOMPRESSED_SIZE).unwrap_or(batch);
+            partition = self.lock()?;
         }
-        let log_end = partition.log_end();
-        let outcome = partition.append_as_leader(batch, acks, origin, now_ms);
+        // Under the lock, so that what is stamped with it ascends as the offsets do.
+        let (mut now_ms, mut log_end) = (self.clock.now_ms(), partition.log_end());
+        let mut attempts = 0;
+        let outcome = loop {
+            let account = self.account.as_ref().filter(|account| account.is_limited());
+            let again = account.map(|_| batch.clone());
+            let mut refused = None;
+            let outcome = partition.append_as_leader_if(batch, acks, origin, now_ms, |bytes| {
+                refused = account.and_then(|account| Some((account, account.reserve(bytes).err()?, bytes)));
+                refused.is_none()
+            });
+            let (Some((account, full, bytes)), Some(again)) = (refused, again) else { break outcome };
+            drop(partition);
+            attempts += 1;
+            self.make_room(account, &full, bytes, attempts, wakes)?;
+            (partition, batch) = (self.lock()?, again);
+            (now_ms, log_end) = (self.clock.now_ms(), partition.log_end());
+        };
         match &outcome {
-            Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, bytes),
-            Err(_) => self.traffic.on_append_failed(),
+            Ok(_) => self.traffic.on_append((partition.log_end() - log_end) as u64, sent_bytes),
+            Err(error) => self.traffic.on_append_failed(error.code()),
         }
         let freed = self.settle(&mut partition, now_ms);
         drop(partition);
@@ -165,7 +181,7 @@ impl PartitionHandle {
         let read = partition.read(position, max_bytes, isolation, batches);
         match &read {
             Ok(bytes) => self.traffic.on_read(*bytes as u64),
-            Err(_) => self.traffic.on_read_failed(),
+            Err(error) => self.traffic.on_read_failed(error.code()),
         }
         drop(partition);
         read.map_err(|error| self.error(error.code(), error))
@@ -228,13 +244,18 @@ impl PartitionHandle {
 
     /// Drops what `retention.ms` and `retention.bytes` no longer keep.
     pub(crate) fn apply_retention(&self) {
+        let mut wakes = WakeList::new();
+        self.apply_retention_collecting(&mut wakes);
+        wakes.wake_all();
+    }
+
+    /// As [`PartitionHandle::apply_retention`], for a caller who holds a lock of its own.
+    pub(super) fn apply_retention_collecting(&self, wakes: &mut WakeList) {
         let now_ms = self.clock.now_ms();
         let log_start = self.offsets.log_start();
         // A replica that was deleted meanwhile has nothing to retain, and memory cannot fail; a store that does latches
         // offline, which the next append reports.
-        drop(self.change_and_wake(|partition| {
-            partition.apply_retention(now_ms).map_err(|error| self.error(error.code(), error))
-        }));
+        drop(self.change_within(wakes, |partition| partition.apply_retention(now_ms)));
         let new_log_start = self.offsets.log_start();
         if new_log_start > log_start {
             trace::event!(
@@ -248,11 +269,14 @@ impl PartitionHandle {
         }
     }
 
-    /// How much the log is in need of compaction, from 0 to 1; `None` if it is not.
+    /// How much the log is in need of compaction, from 0 to 1; `None` if it is not. Where batches are refused for want of
+    /// memory, any dirt is a need, but not before `pause_ms` since the last run: what it frees may be little each time.
     /// The wake-ups are the caller's: a segment that is too old to wait for is rolled, and retention may follow.
-    pub(crate) fn compaction_need(&self, wakes: &mut WakeList) -> Result<Option<f64>, Error> {
+    pub(crate) fn compaction_need(&self, pause_ms: i64, wakes: &mut WakeList) -> Result<Option<f64>, Error> {
         let now_ms = self.clock.now_ms();
-        self.change_within(wakes, |partition| partition.compaction_need(now_ms))
+        let wants_room = self.account.as_ref().is_some_and(Account::wants_room)
+            && now_ms.saturating_sub(self.compacted_ms.load(Ordering::Relaxed)) >= pause_ms;
+        self.change_within(wakes, |partition| partition.compaction_need(now_ms, wants_room))
     }
 
     /// Begins to compact the log. The lock is held for as long as it takes to look at each segment, not at what is in it.
@@ -265,6 +289,7 @@ impl PartitionHandle {
     /// Lets a compaction that is through take effect; false if the log has become another meanwhile. The wake-ups, of those
     /// who wait for room, are the caller's, who holds the cleaner's lock.
     pub(crate) fn finish_compaction(&self, compaction: &mut Compaction, wakes: &mut WakeList) -> Result<bool, Error> {
+        self.compacted_ms.store(self.clock.now_ms(), Ordering::Relaxed);
         self.change_within(wakes, |partition| partition.finish_compaction(compaction))
     }
 
@@ -319,6 +344,11 @@ impl PartitionHandle {
             partition = self.topic_partition.partition(),
             error = trace::display(error)
         );
+    }
+
+    /// When this broker got the replica.
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
     }
 
     pub(crate) fn traffic(&self) -> &Traffic {

@@ -1,14 +1,13 @@
 //! [`PartitionStats`]: how a replica stands, for those who measure.
 
-use crate::broker::{PartitionHandle, TrafficCounts};
+use crate::broker::PartitionHandle;
 use crate::log::CompactionState;
-use crate::types::{Offset, TopicId, TopicPartition};
+use crate::types::{Offset, TopicPartition};
 
 /// How a replica stands.
 #[derive(Clone, Debug)]
 pub(crate) struct PartitionStats {
     pub(crate) topic_partition: TopicPartition,
-    pub(crate) topic_id: TopicId,
     pub(crate) size_in_bytes: u64,
     pub(crate) segments: usize,
     pub(crate) log_start: Offset,
@@ -22,9 +21,6 @@ pub(crate) struct PartitionStats {
     pub(crate) is_offline: bool,
     /// Of a log that is to be compacted.
     pub(crate) compaction: Option<CompactionState>,
-    pub(crate) traffic: TrafficCounts,
-    /// When this broker got the replica.
-    pub(crate) created_ms: i64,
     /// Used bytes and limit of its topic, if that has a limit.
     pub(crate) topic_memory: Option<(u64, u64)>,
 }
@@ -39,7 +35,6 @@ impl PartitionHandle {
         let partition = self.lock().ok()?;
         Some(PartitionStats {
             topic_partition: self.topic_partition.clone(),
-            topic_id: self.topic_id,
             size_in_bytes: partition.size_in_bytes(),
             segments: partition.segment_count(),
             log_start: partition.log_start(),
@@ -49,8 +44,6 @@ impl PartitionHandle {
             min_in_sync: partition.effective_min_isr(),
             is_offline: partition.leader().is_none(),
             compaction: partition.compaction_state(self.clock.now_ms()),
-            traffic: self.traffic.counts(),
-            created_ms: self.created_ms,
             topic_memory,
         })
     }

@@ -142,17 +142,22 @@ impl ReplicaManager {
     }
 
     fn delete(&self, topic: &TopicImage, wakes: &mut WakeList) {
-        for index in 0..topic.partitions.len() as i32 {
-            let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
-            let handle = self.partitions.read().get(&topic_partition).cloned();
-            if let Some(handle) = handle {
-                // Only then are its counts final.
-                handle.delete(wakes);
-                let mut partitions = self.partitions.write();
-                *self.retired.lock() += handle.traffic().counts();
-                partitions.remove(&topic_partition);
-            }
+        let indexes = 0..topic.partitions.len() as i32;
+        let names = || indexes.clone().map(|index| TopicPartition::new(Arc::clone(&topic.name), index));
+        let handles: Vec<_> = {
+            let partitions = self.partitions.read();
+            names().filter_map(|name| partitions.get(&name).cloned()).collect()
+        };
+        for handle in &handles {
+            handle.delete(wakes);
         }
+        // Only now are their counts final. All go at once, or whoever reads would see the topic's totals fall.
+        let mut partitions = self.partitions.write();
+        for handle in handles {
+            *self.retired.lock() += handle.traffic().counts();
+            partitions.remove(handle.topic_partition());
+        }
+        drop(partitions);
         self.memory.forget_topic(topic.id);
     }
 }

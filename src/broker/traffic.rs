@@ -3,6 +3,8 @@
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::ErrorCode;
+
 /// Totals of one partition. Written under its lock, so without read-modify-write; read without it.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
@@ -38,9 +40,19 @@ impl Traffic {
         }
     }
 
-    pub(super) fn on_append_failed(&self) {
+    /// A batch was refused. As in Kafka, what may happen to any broker and any client does not count as failed.
+    pub(super) fn on_append_failed(&self, code: ErrorCode) {
         add(&self.produce_requests, 1);
-        add(&self.failed_produce_requests, 1);
+        let is_known = matches!(
+            code,
+            ErrorCode::UnknownTopicOrPartition
+                | ErrorCode::NotLeaderOrFollower
+                | ErrorCode::MessageTooLarge
+                | ErrorCode::RecordListTooLarge
+                | ErrorCode::CorruptMessage
+                | ErrorCode::KafkaStorageError
+        );
+        add(&self.failed_produce_requests, u64::from(!is_known));
     }
 
     #[inline]
@@ -49,9 +61,20 @@ impl Traffic {
         add(&self.bytes_out, bytes);
     }
 
-    pub(super) fn on_read_failed(&self) {
+    /// A read was refused. As in Kafka, what may happen to any broker and any client does not count as failed.
+    pub(super) fn on_read_failed(&self, code: ErrorCode) {
         add(&self.fetch_requests, 1);
-        add(&self.failed_fetch_requests, 1);
+        let is_known = matches!(
+            code,
+            ErrorCode::UnknownTopicOrPartition
+                | ErrorCode::NotLeaderOrFollower
+                | ErrorCode::UnknownLeaderEpoch
+                | ErrorCode::FencedLeaderEpoch
+                | ErrorCode::ReplicaNotAvailable
+                | ErrorCode::KafkaStorageError
+                | ErrorCode::OffsetOutOfRange
+        );
+        add(&self.failed_fetch_requests, u64::from(!is_known));
     }
 
     pub(crate) fn counts(&self) -> TrafficCounts {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::broker::{PartitionStats, TrafficCounts};
+use crate::broker::{PartitionHandle, PartitionStats, TrafficCounts};
 use crate::cluster::{Cluster, ClusterInner};
 use crate::metrics::{Metric, MetricConfig, MetricKind, MetricName, Metrics, Scope, Tags, TotalRate, tags};
 use crate::types::{BrokerId, TopicId};
@@ -29,18 +29,24 @@ type TrafficMetric = (&'static str, &'static str, &'static str, fn(&TrafficCount
 
 const TRAFFIC: [TrafficMetric; 7] = [
     ("MessagesInPerSec", "MessagesInTotal", "Records appended", |counts| counts.messages_in),
-    ("BytesInPerSec", "BytesInTotal", "Bytes appended, as they are stored", |counts| counts.bytes_in),
+    ("BytesInPerSec", "BytesInTotal", "Bytes appended, as producers sent them", |counts| counts.bytes_in),
     ("BytesOutPerSec", "BytesOutTotal", "Bytes read by consumers", |counts| counts.bytes_out),
     ("TotalProduceRequestsPerSec", "TotalProduceRequestsTotal", "Batches that producers sent", |counts| {
         counts.produce_requests
     }),
-    ("FailedProduceRequestsPerSec", "FailedProduceRequestsTotal", "Batches that were refused", |counts| {
-        counts.failed_produce_requests
-    }),
+    (
+        "FailedProduceRequestsPerSec",
+        "FailedProduceRequestsTotal",
+        "Batches that were refused, but for errors that Kafka expects",
+        |counts| counts.failed_produce_requests,
+    ),
     ("TotalFetchRequestsPerSec", "TotalFetchRequestsTotal", "Reads of a partition", |counts| counts.fetch_requests),
-    ("FailedFetchRequestsPerSec", "FailedFetchRequestsTotal", "Reads that were refused", |counts| {
-        counts.failed_fetch_requests
-    }),
+    (
+        "FailedFetchRequestsPerSec",
+        "FailedFetchRequestsTotal",
+        "Reads that were refused, but for errors that Kafka expects",
+        |counts| counts.failed_fetch_requests,
+    ),
 ];
 
 impl Cluster {
@@ -125,7 +131,7 @@ impl ClusterInner {
         }
         collect_replicas(&stats, metrics);
         self.collect_cleaner(&stats, metrics);
-        self.collect_traffic(&stats, retired, now_ms, metrics);
+        self.collect_traffic(&partitions, retired, now_ms, metrics);
         self.collect_controller(metrics);
         self.collect_groups(metrics);
         self.collect_memory(&stats, metrics);
@@ -133,22 +139,24 @@ impl ClusterInner {
 
     fn collect_traffic(
         &self,
-        stats: &[PartitionStats],
+        partitions: &[Arc<PartitionHandle>],
         retired: TrafficCounts,
         now_ms: i64,
         metrics: &mut Vec<Metric>,
     ) {
         let mut all = TopicTraffic { tags: tags([]), since_ms: self.started_ms, counts: retired };
         let mut topics: BTreeMap<Option<TopicId>, TopicTraffic> = BTreeMap::new();
-        for partition in stats {
-            all.counts += partition.traffic;
-            let topic = topics.entry(Some(partition.topic_id)).or_insert_with(|| TopicTraffic {
-                tags: tags([("topic", partition.topic_partition.topic().into())]),
-                since_ms: partition.created_ms,
+        // Of those as well whose data is gone: a topic that is being deleted, and all once the cluster is shut down.
+        for partition in partitions {
+            let (counts, created_ms) = (partition.traffic().counts(), partition.created_ms());
+            all.counts += counts;
+            let topic = topics.entry(Some(partition.topic_id())).or_insert_with(|| TopicTraffic {
+                tags: tags([("topic", partition.topic_partition().topic().into())]),
+                since_ms: created_ms,
                 counts: TrafficCounts::default(),
             });
-            topic.counts += partition.traffic;
-            topic.since_ms = topic.since_ms.min(partition.created_ms);
+            topic.counts += counts;
+            topic.since_ms = topic.since_ms.min(created_ms);
         }
         topics.insert(None, all);
         let mut rates = self.traffic_rates.rates.lock();

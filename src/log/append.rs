@@ -5,10 +5,10 @@ use crate::log::producer_state::{CompletedTxn, end_txn_marker};
 use crate::log::segment::RollParams;
 use crate::log::store::SegmentStore;
 use crate::log::txn_index::AbortedTxn;
-use crate::log::validate::validate;
+use crate::log::validate::{check_size, recompresses_with, validate};
 use crate::log::{LogError, Rejection};
 use crate::record::{BatchHeader, EndTxnMarker, RecordBatch};
-use crate::types::{LeaderEpoch, Offset, ProducerId, TimestampType};
+use crate::types::{CompressionType, LeaderEpoch, Offset, ProducerId, TimestampType};
 
 /// Who made a batch, and so how much of it must be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +40,27 @@ impl<S: SegmentStore> Log<S> {
     /// Errors: `MESSAGE_TOO_LARGE`, `RECORD_LIST_TOO_LARGE`, `INVALID_TIMESTAMP`, `INVALID_RECORD`, `CORRUPT_MESSAGE`,
     /// `OUT_OF_ORDER_SEQUENCE_NUMBER`, `DUPLICATE_SEQUENCE_NUMBER`, `INVALID_PRODUCER_EPOCH`, `INVALID_TXN_STATE`,
     /// `TRANSACTION_COORDINATOR_FENCED`.
-    #[inline]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for tests and benches: partitions always reserve"))]
     pub(crate) fn append_as_leader(
+        &mut self,
+        batch: RecordBatch,
+        leader_epoch: LeaderEpoch,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<LogAppendInfo, LogError> {
+        self.append_as_leader_if(batch, leader_epoch, origin, now_ms, |_| true)
+    }
+
+    /// As [`Log::append_as_leader`], but only if `reserve` finds room for the bytes as they are stored, which is asked of
+    /// a batch that is right and new, last of all: a duplicate takes no room. `KAFKA_STORAGE_ERROR` if there is none.
+    #[inline]
+    pub(crate) fn append_as_leader_if(
         &mut self,
         mut batch: RecordBatch,
         leader_epoch: LeaderEpoch,
         origin: AppendOrigin,
         now_ms: i64,
+        reserve: impl FnOnce(u64) -> bool,
     ) -> Result<LogAppendInfo, LogError> {
         if let Err(reason) = validate(&mut batch, &self.config, origin, now_ms) {
             return Err(self.rejected(reason));
@@ -73,6 +87,10 @@ impl<S: SegmentStore> Log<S> {
                 }
             }
         }
+        let bytes = batch.size_in_bytes() as u64;
+        if !reserve(bytes) {
+            return Err(LogError::NoRoom { topic_partition: self.topic_partition.clone(), bytes });
+        }
         let base_offset = self.log_end;
         batch.assign(base_offset, leader_epoch);
         self.push(batch, marker, now_ms)?;
@@ -82,6 +100,13 @@ impl<S: SegmentStore> Log<S> {
             log_append_time: by_append_time.then_some(now_ms),
             duplicate: false,
         })
+    }
+
+    /// The codec that an append would recompress the batch with, if it would: work that is better done before, without
+    /// whatever lock the log is under.
+    #[inline]
+    pub(crate) fn recompresses_with(&self, batch: &RecordBatch) -> Option<CompressionType> {
+        recompresses_with(batch, &self.config).filter(|_| check_size(batch, &self.config).is_ok())
     }
 
     /// Appends a batch that a leader has checked and given its offsets, which may leave a gap behind the log end.

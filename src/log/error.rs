@@ -20,6 +20,8 @@ pub(crate) enum LogError {
     Rejected { topic_partition: TopicPartition, reason: Rejection },
     /// The batch does not follow what its producer wrote before.
     Producer { topic_partition: TopicPartition, producer_id: ProducerId, reason: ProducerStateError },
+    /// Whoever keeps account of memory has no room for a batch of so many bytes.
+    NoRoom { topic_partition: TopicPartition, bytes: u64 },
     /// A replicated batch lies before the log end.
     OffsetsNotAscending { topic_partition: TopicPartition, base_offset: Offset, log_end: Offset },
     /// A batch in the log cannot be read.
@@ -41,7 +43,7 @@ impl LogError {
             Self::Producer { reason, .. } => reason.code(),
             Self::OffsetsNotAscending { .. } => ErrorCode::UnknownServerError,
             Self::Unreadable { .. } => ErrorCode::CorruptMessage,
-            Self::Storage { .. } => ErrorCode::KafkaStorageError,
+            Self::NoRoom { .. } | Self::Storage { .. } => ErrorCode::KafkaStorageError,
         }
     }
 }
@@ -60,6 +62,9 @@ impl fmt::Display for LogError {
             Self::Rejected { topic_partition, reason } => write!(f, "batch for {topic_partition} is refused: {reason}"),
             Self::Producer { topic_partition, producer_id, reason } => {
                 write!(f, "batch of producer {producer_id} for {topic_partition} is refused: {reason}")
+            }
+            Self::NoRoom { topic_partition, bytes } => {
+                write!(f, "there is no room for a batch of {bytes} bytes for {topic_partition}")
             }
             Self::OffsetsNotAscending { topic_partition, base_offset, log_end } => write!(
                 f,

@@ -33,7 +33,7 @@ pub(crate) struct Log<S: SegmentStore = MemoryStore> {
     pub(super) store: S,
     /// Ascending and never empty; the last one is active.
     pub(super) segments: VecDeque<Segment<S::Segment>>,
-    /// Of the segment that was deleted last, for the next new one.
+    /// Of the segment that was deleted last, for the next new one, unless they are large.
     pub(super) spare_indexes: Option<Indexes>,
     pub(super) size_in_bytes: u64,
     pub(super) log_start: Offset,
@@ -213,7 +213,7 @@ impl<S: SegmentStore> Log<S> {
     pub(super) fn dispose(&mut self, segment: Segment<S::Segment>) -> Result<(), LogError> {
         self.size_in_bytes -= u64::from(segment.size_in_bytes());
         let (batches, indexes) = segment.into_parts();
-        self.spare_indexes = Some(indexes);
+        self.spare_indexes = Some(indexes).filter(Indexes::is_small);
         self.store.delete(batches).map_err(LogError::storage(&self.topic_partition))
     }
 

@@ -282,7 +282,7 @@ impl Model {
             Operation::Finish => self.finish(),
             Operation::Clean { small_index } => {
                 self.finish();
-                while self.log.compaction_need(self.now_ms).unwrap().is_some() {
+                while self.log.compaction_need(self.now_ms, false).unwrap().is_some() {
                     self.begin(*small_index, 0);
                     self.finish();
                 }
@@ -431,7 +431,7 @@ impl Model {
         let dedupe_buffer_size = if small_index { 1 } else { 1 << 20 };
         let limits = CompactionLimits { dedupe_buffer_size, hash_seed: 7 };
         // What was rolled since the last look may be too young; that is the log's to know.
-        let _ = self.log.compaction_need(self.now_ms).unwrap();
+        let _ = self.log.compaction_need(self.now_ms, false).unwrap();
         let Some(mut compaction) = self.log.begin_compaction(limits, self.now_ms).unwrap() else { return };
         compaction.run(budget).unwrap();
         self.run = Some(Run {

@@ -458,7 +458,7 @@ impl Model {
     /// parts of them, and has the last record below the bound; nothing at or above it has changed. Which choice is a
     /// matter of `log::model`, which knows of keys.
     fn compact(&mut self) {
-        if self.log.compaction_need(self.now_ms).unwrap().is_none() {
+        if self.log.compaction_need(self.now_ms, false).unwrap().is_none() {
             return;
         }
         let limits = CompactionLimits { dedupe_buffer_size: 1 << 20, hash_seed: 0 };

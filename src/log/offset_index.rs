@@ -47,6 +47,11 @@ impl OffsetIndex {
         }
     }
 
+    /// Entries that it has memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Drops the entries at `offset` and behind.
     pub(crate) fn truncate_to(&mut self, offset: Offset) {
         let base_offset = self.base_offset;

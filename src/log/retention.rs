@@ -129,6 +129,7 @@ impl<S: SegmentStore> Log<S> {
 mod tests {
     use crate::config::CleanupPolicy;
     use crate::error::ErrorCode;
+    use crate::log::segment::Indexes;
     use crate::log::testing::{CLIENT, EPOCH, NOW_MS, batch, batch_at, log_with, orders, sequenced};
     use crate::log::{Log, LogError};
     use crate::record::{BatchBuilder, SealOptions};
@@ -208,6 +209,17 @@ mod tests {
         // Now just as much is left as is to be kept.
         assert_eq!(log.delete_old_segments(NOW_MS), Ok(1));
         assert_eq!((log.size_in_bytes(), log.log_start()), (u64::from(segment_of(3)), 4));
+    }
+
+    #[test]
+    fn a_large_segments_indexes_are_not_kept() {
+        let batches = Indexes::MOST_SPARE_ENTRIES;
+        for (batches, is_kept) in [(batches / 2, true), (2 * batches, false)] {
+            let mut log = log_with(|config| config.index_interval_bytes = 1);
+            fill(&mut log, batches);
+            log.delete_records(batches as i64, NOW_MS).unwrap();
+            assert_eq!(log.spare_indexes.is_some(), is_kept, "{batches} batches");
+        }
     }
 
     #[test]

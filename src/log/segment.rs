@@ -18,6 +18,17 @@ pub(crate) struct Indexes {
     pub(crate) transactions: TxnIndex,
 }
 
+impl Indexes {
+    /// Entries of each index that are worth keeping for a segment to come: some tens of KiB.
+    pub(super) const MOST_SPARE_ENTRIES: usize = 4096;
+
+    /// Whether they may be kept while no segment uses them.
+    pub(super) fn is_small(&self) -> bool {
+        let largest = self.offsets.capacity().max(self.times.capacity()).max(self.transactions.capacity());
+        largest <= Self::MOST_SPARE_ENTRIES
+    }
+}
+
 /// A run of batches, kept in a [`SegmentStore`], with its indexes.
 #[derive(Debug)]
 pub(crate) struct Segment<D> {

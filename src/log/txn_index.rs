@@ -33,6 +33,11 @@ impl TxnIndex {
         self.entries.clear();
     }
 
+    /// Entries that it has memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Drops the transactions that ended at `offset` or behind.
     pub(crate) fn truncate_to(&mut self, offset: Offset) {
         self.entries.truncate(self.entries.partition_point(|aborted| aborted.last_offset < offset));

@@ -6,7 +6,7 @@ use crate::config::LogConfig;
 use crate::error::ErrorCode;
 use crate::log::AppendOrigin;
 use crate::record::{BatchHeader, RecordBatch, RecordError};
-use crate::types::{NO_TIMESTAMP, ProducerId, TimestampType};
+use crate::types::{CompressionType, NO_TIMESTAMP, ProducerId, TimestampType};
 
 /// The rule that a batch breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +101,9 @@ pub(super) fn validate(
         header.set_attributes(header.attributes() & !BatchHeader::LOG_APPEND_TIME);
         *batch = RecordBatch::from_parts(header, batch.body().clone());
     }
-    if let Some(codec) = config.compression {
-        // Control batches stay as they are: every broker reads them.
-        if batch.header().compression() != Some(codec) && !batch.header().is_control() {
-            *batch = batch.recompress(codec, None, RecordBatch::MAX_DECOMPRESSED_SIZE).map_err(Rejection::Record)?;
-            check_size(batch, config)?;
-        }
+    if let Some(codec) = recompresses_with(batch, config) {
+        *batch = batch.recompress(codec, None, RecordBatch::MAX_DECOMPRESSED_SIZE).map_err(Rejection::Record)?;
+        check_size(batch, config)?;
     }
     let size = batch.size_in_bytes();
     if size > config.segment_bytes as usize {
@@ -121,8 +118,14 @@ struct TimestampBounds {
     latest: i64,
 }
 
+/// The topic's codec, if the batch has another. Control batches stay as they are: every broker reads them.
 #[inline]
-fn check_size(batch: &RecordBatch, config: &LogConfig) -> Result<(), Rejection> {
+pub(super) fn recompresses_with(batch: &RecordBatch, config: &LogConfig) -> Option<CompressionType> {
+    config.compression.filter(|codec| batch.header().compression() != Some(*codec) && !batch.header().is_control())
+}
+
+#[inline]
+pub(super) fn check_size(batch: &RecordBatch, config: &LogConfig) -> Result<(), Rejection> {
     let (size, limit) = (batch.size_in_bytes(), config.max_message_bytes);
     if size > limit as usize { Err(Rejection::MessageTooLarge { size, limit }) } else { Ok(()) }
 }
@@ -179,8 +182,6 @@ mod tests {
     use crate::config::CleanupPolicy;
     use crate::log::testing::{CLIENT, NOW_MS, WIRE, batch, batch_at, raw_batch, sequenced};
     use crate::record::{ControlRecord, EndTxnMarker, SealOptions};
-    #[cfg(feature = "lz4")]
-    use crate::types::CompressionType;
     use crate::types::ProducerEpoch;
 
     fn config(change: impl FnOnce(&mut LogConfig)) -> LogConfig {

@@ -5,7 +5,7 @@ use crate::partition::PartitionError;
 use crate::partition::isr::{Isr, IsrProposal};
 use crate::partition::partition::{Partition, Role};
 use crate::record::RecordBatch;
-use crate::types::{Acks, BrokerId, NO_OFFSET, Offset};
+use crate::types::{Acks, BrokerId, CompressionType, NO_OFFSET, Offset};
 
 /// What only a leader keeps.
 #[derive(Debug)]
@@ -133,7 +133,6 @@ impl Partition {
     ///
     /// Errors: `NOT_LEADER_OR_FOLLOWER`; `NOT_ENOUGH_REPLICAS` for `acks=all` if fewer than `min.insync.replicas` are in
     /// sync; those of [`Log::append_as_leader`](crate::log::Log::append_as_leader). Nothing has been appended then.
-    #[inline]
     pub(crate) fn append_as_leader(
         &mut self,
         batch: RecordBatch,
@@ -141,13 +140,27 @@ impl Partition {
         origin: AppendOrigin,
         now_ms: i64,
     ) -> Result<AppendOutcome, PartitionError> {
+        self.append_as_leader_if(batch, acks, origin, now_ms, |_| true)
+    }
+
+    /// As [`Partition::append_as_leader`], but only if `reserve` finds room for the bytes as they are stored: see
+    /// [`Log::append_as_leader_if`](crate::log::Log::append_as_leader_if).
+    #[inline]
+    pub(crate) fn append_as_leader_if(
+        &mut self,
+        batch: RecordBatch,
+        acks: Acks,
+        origin: AppendOrigin,
+        now_ms: i64,
+        reserve: impl FnOnce(u64) -> bool,
+    ) -> Result<AppendOutcome, PartitionError> {
         let in_sync = self.leader_state()?.isr.committed().len();
         let required = self.effective_min_isr();
         if acks == Acks::All && in_sync < required {
             let topic_partition = self.topic_partition().clone();
             return Err(PartitionError::NotEnoughReplicas { topic_partition, in_sync, required });
         }
-        let info = self.log.append_as_leader(batch, self.leader_epoch, origin, now_ms)?;
+        let info = self.log.append_as_leader_if(batch, self.leader_epoch, origin, now_ms, reserve)?;
         // The leader may be the only replica in sync.
         let high_watermark_advanced = self.maybe_increment_high_watermark(now_ms);
         let required_offset = info.last_offset + 1;
@@ -159,6 +172,12 @@ impl Partition {
             acked: acks != Acks::All || self.high_watermark() >= required_offset,
             high_watermark_advanced,
         })
+    }
+
+    /// See [`Log::recompresses_with`](crate::log::Log::recompresses_with).
+    #[inline]
+    pub(crate) fn recompresses_with(&self, batch: &RecordBatch) -> Option<CompressionType> {
+        self.log.recompresses_with(batch)
     }
 
     /// The smallest log start of the leader and the followers that have fetched: everything below is deleted everywhere.

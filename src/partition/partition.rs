@@ -318,8 +318,8 @@ impl Partition {
     }
 
     /// How much the log is in need of compaction, if it is. See [`Log::compaction_need`].
-    pub(crate) fn compaction_need(&mut self, now_ms: i64) -> Result<Option<f64>, PartitionError> {
-        Ok(self.log.compaction_need(now_ms)?)
+    pub(crate) fn compaction_need(&mut self, now_ms: i64, wants_room: bool) -> Result<Option<f64>, PartitionError> {
+        Ok(self.log.compaction_need(now_ms, wants_room)?)
     }
 
     /// Begins to compact the log, whatever the replica's role. See [`Log::begin_compaction`].

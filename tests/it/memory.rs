@@ -87,15 +87,16 @@ async fn invariant_54_block_holds_producers_back_until_there_is_room() {
     tokio::task::yield_now().await;
     cluster.admin().delete_records([(("t", 0), 500)]).await.pop().unwrap().unwrap();
     used(&cluster);
-    // Segments are freed as a whole, and there is only one, so nothing was.
-    assert_eq!(log(&cluster, "t", 0), (500, log_end, full));
-    cluster.admin().delete_records([(("t", 0), -1)]).await.pop().unwrap().unwrap();
+    // Segments are freed as a whole, and there are sixteen.
+    let (log_start, _, size) = log(&cluster, "t", 0);
+    assert_eq!(log_start, 500);
+    assert!((LIMIT / 3..LIMIT * 2 / 3).contains(&size), "{size} bytes are left");
     for (offset, delivery) in deliveries.into_iter().enumerate() {
         assert_eq!(delivery.await.unwrap().offset(), offset as i64);
     }
     assert_eq!(blocked.await.unwrap(), log_end + waiting);
     assert_eq!(began.elapsed(), Duration::ZERO, "somebody waited for a backoff");
-    assert_eq!(log(&cluster, "t", 0).0, log_end);
+    assert_eq!(log(&cluster, "t", 0).1, log_end + waiting + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,6 +168,9 @@ async fn invariant_54_refuse_fails_a_delivery_at_once() {
         )
     );
     assert_eq!(gauge(&cluster, "refused-batches-total"), 1);
+    let traffic = |name| cluster.metrics().value(name, "BrokerTopicMetrics", &[("topic", "t")]).unwrap();
+    assert_eq!(traffic("TotalProduceRequestsTotal"), stored as f64 + 1.0);
+    assert_eq!(traffic("FailedProduceRequestsTotal"), 1.0);
     // What is in the way is smaller than the limit, so it goes on once that is gone. Nothing was given an offset.
     cluster.admin().delete_records([(("t", 0), -1)]).await.pop().unwrap().unwrap();
     assert_eq!(producer.send(kib("t", 0)).await.unwrap().await.unwrap().offset(), stored);
@@ -364,4 +368,150 @@ fn invariant_54_the_limit_holds_under_concurrent_producers() {
             });
         });
     }
+}
+
+/// A compacted topic with Kafka's default `segment.bytes`, of a few keys.
+fn compacted(partitions: i32) -> NewTopic {
+    NewTopic::new("table").partitions(partitions).config("cleanup.policy", "compact")
+}
+
+fn put(partition: i32, key: &str) -> ProducerRecord<'_> {
+    ProducerRecord::to("table").partition(partition).key(key).value(&[7; KIB])
+}
+
+/// Symptom: every producer timed out once overwritten records had filled the limit, and so for ever. Cause: all of them
+/// lay in the active segment, which is never compacted, and which only an append could roll. Fix: segments are sized by
+/// the limit under each policy.
+#[tokio::test(start_paused = true)]
+async fn invariant_54_a_log_full_of_what_is_overwritten_is_compacted() {
+    let cluster = start(limited(MemoryPolicy::Block), &[]).await;
+    cluster.admin().create_topic(compacted(1)).await.unwrap();
+    let producer = producer(&cluster);
+    for index in 0..5 * LIMIT / KIB {
+        let key = (index % 10).to_string();
+        assert_eq!(producer.send(put(0, &key)).await.unwrap().await.unwrap().offset(), index as i64);
+        used(&cluster);
+    }
+}
+
+/// As above, where no partition alone has enough for a segment: then the cleaner rolls.
+#[tokio::test(start_paused = true)]
+async fn a_full_cluster_rolls_what_is_to_be_compacted() {
+    let cluster = start(limited(MemoryPolicy::Block), &[]).await;
+    cluster.admin().create_topic(compacted(40)).await.unwrap();
+    let producer = producer(&cluster);
+    for index in 0..3 * LIMIT / KIB {
+        producer.send(put(index as i32 % 40, "k")).await.unwrap().await.unwrap();
+        used(&cluster);
+    }
+}
+
+/// Symptom: with 60 % of the limit clean and the rest overwritten, producers timed out. Cause: the log was not dirty
+/// enough for `min.cleanable.dirty.ratio`, and could not become dirtier. Fix: where batches are refused, any dirt is.
+#[tokio::test(start_paused = true)]
+async fn a_full_log_is_compacted_however_clean_it_is() {
+    let cluster = start(limited(MemoryPolicy::Block), &[]).await;
+    cluster.admin().create_topic(compacted(1)).await.unwrap();
+    let producer = producer(&cluster);
+    for index in 0..600 {
+        producer.send(put(0, &index.to_string())).await.unwrap().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let began = tokio::time::Instant::now();
+    for index in 0..1_000 {
+        producer.send(put(0, &(index % 300).to_string())).await.unwrap().await.unwrap();
+        used(&cluster);
+    }
+    // Some four times, and each as soon as `log.cleaner.backoff.ms` is over.
+    assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+}
+
+/// What retention keeps is less than the limit, so nothing is ever refused for long. Its segments were never rolled.
+#[tokio::test(start_paused = true)]
+async fn invariant_54_retention_by_size_makes_room() {
+    for policy in [MemoryPolicy::Block, MemoryPolicy::Refuse] {
+        // The second is so small that a segment of the usual least size would be most of it.
+        for limit in [LIMIT, 100 * KIB] {
+            let builder = Cluster::builder().memory_limit(limit as u64).memory_policy(policy);
+            let cluster = start(builder, &[]).await;
+            let topic = NewTopic::new("t").config("retention.bytes", (limit / 2).to_string());
+            cluster.admin().create_topic(topic).await.unwrap();
+            let producer = producer(&cluster);
+            let began = tokio::time::Instant::now();
+            for offset in 0..5 * limit / KIB {
+                let metadata = producer.send(kib("t", 0)).await.unwrap().await.unwrap();
+                assert_eq!(metadata.offset(), offset as i64, "{policy:?}");
+                let used = gauge(&cluster, "used-bytes");
+                assert!(used <= limit);
+                assert!(offset < limit / KIB || used >= limit / 2, "{used} bytes are left at offset {offset}");
+            }
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        }
+    }
+}
+
+/// A batch that is refused does not wait for `log.retention.check.interval.ms`, which is longer than its delivery timeout.
+#[tokio::test(start_paused = true)]
+async fn retention_by_time_makes_room_as_soon_as_it_can() {
+    let cluster = start(limited(MemoryPolicy::Block), &[]).await;
+    for topic in ["t", "u"] {
+        cluster.admin().create_topic(NewTopic::new(topic).config("retention.ms", "20000")).await.unwrap();
+    }
+    let producer = producer(&cluster);
+    let deliveries = send_until_it_blocks(&producer, "t").await;
+    let began = tokio::time::Instant::now();
+    let other = self::producer(&cluster);
+    other.send(kib("u", 0)).await.unwrap().await.unwrap();
+    assert!((20..25).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    used(&cluster);
+}
+
+/// Symptom: a limit of 1 MiB held 10 MiB. Cause: room was taken for a batch as it was sent, and the topic's codec made it
+/// larger. Fix: room is taken for what is stored. And so a batch is not refused that fits once the topic's codec is used.
+#[cfg(feature = "gzip")]
+#[tokio::test(start_paused = true)]
+async fn invariant_54_what_counts_is_what_the_topics_codec_makes_of_a_batch() {
+    use brokerless::types::CompressionType;
+    let cluster = start(limited(MemoryPolicy::Refuse), &[]).await;
+    let plain = NewTopic::new("plain").config("compression.type", "uncompressed");
+    cluster.admin().create_topic(plain).await.unwrap();
+    let packed = NewTopic::new("packed").config("compression.type", "gzip");
+    let packed = packed.config("brokerless.memory.max.bytes", "50000");
+    cluster.admin().create_topic(packed).await.unwrap();
+    let config = ProducerConfig::default().linger(Duration::ZERO);
+    let gzip = cluster.producer(config.clone().compression_type(CompressionType::Gzip)).unwrap();
+    let value = vec![7; 100 * KIB];
+    for _ in 0..10 {
+        gzip.send(ProducerRecord::to("plain").value(&value)).await.unwrap().await.unwrap();
+        used(&cluster);
+    }
+    let error = gzip.send(ProducerRecord::to("plain").value(&value)).await.unwrap().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::PolicyViolation);
+    assert!(used(&cluster) > 10 * value.len());
+
+    cluster.admin().delete_topic("plain").await.unwrap();
+    let none = cluster.producer(config).unwrap();
+    for _ in 0..10 {
+        none.send(ProducerRecord::to("packed").value(&value)).await.unwrap().await.unwrap();
+    }
+    assert_eq!(used(&cluster), log(&cluster, "packed", 0).2);
+    assert!(used(&cluster) < 10_000);
+}
+
+/// Metrics count what is refused for memory as Kafka counts it: an attempt, but no failure of the broker's where the
+/// error is `KAFKA_STORAGE_ERROR`.
+#[tokio::test(start_paused = true)]
+async fn blocked_attempts_are_produce_requests_that_did_not_fail() {
+    let cluster = start(limited(MemoryPolicy::Block), &[("t", 1)]).await;
+    let deliveries = send_until_it_blocks(&producer(&cluster), "t").await;
+    let stored = log(&cluster, "t", 0).1;
+    let traffic = |name| cluster.metrics().value(name, "BrokerTopicMetrics", &[]).unwrap() as i64;
+    assert_eq!(traffic("TotalProduceRequestsTotal"), stored + gauge(&cluster, "refused-batches-total") as i64);
+    assert!(traffic("TotalProduceRequestsTotal") > stored);
+    assert_eq!(traffic("FailedProduceRequestsTotal"), 0);
+    drop(deliveries);
 }

@@ -44,15 +44,18 @@ impl<S: SegmentStore> Log<S> {
     /// run would take in is dirty, or some of it has been for longer than `max.compaction.lag.ms`. `None` for a log
     /// without `cleanup.policy=compact`, and one that turned out not to be readable.
     ///
-    /// With `max.compaction.lag.ms` an active segment that has become too old is rolled (Kafka waits for an append to do
-    /// it, and so for ever where there is none), which is why the log is changed.
-    pub(crate) fn compaction_need(&mut self, now_ms: i64) -> Result<Option<f64>, LogError> {
+    /// With `wants_room`, batches are refused for want of memory: whatever is dirty is dirty enough.
+    ///
+    /// An active segment that has become too old for `max.compaction.lag.ms` is rolled (Kafka waits for an append to do
+    /// it, and so for ever where there is none), and so is any if room is wanted, for then there is no append that could:
+    /// this is why the log is changed.
+    pub(crate) fn compaction_need(&mut self, now_ms: i64, wants_room: bool) -> Result<Option<f64>, LogError> {
         if !self.config.cleanup_policy.compact || self.is_uncleanable() {
             return Ok(None);
         }
         let dirty_until = now_ms.saturating_sub(self.config.max_compaction_lag_ms);
         let active = self.segments.back().expect("there is always an active segment");
-        if !active.is_empty() && active.first_timestamp() < dirty_until {
+        if !active.is_empty() && (wants_room || active.first_timestamp() < dirty_until) {
             self.roll(self.log_end, now_ms)?;
         }
         let cleanable = self.cleanable(now_ms);
@@ -64,7 +67,7 @@ impl<S: SegmentStore> Log<S> {
             let dirty = self.segments.range(self.segment_index(cleanable.first_dirty)..cleanable.segments);
             dirty.map(Segment::first_timestamp).min().is_some_and(|earliest| earliest < dirty_until)
         };
-        Ok((ratio > self.config.min_cleanable_dirty_ratio || overdue()).then_some(ratio))
+        Ok((wants_room || ratio > self.config.min_cleanable_dirty_ratio || overdue()).then_some(ratio))
     }
 
     /// Begins a run; `None` if there is nothing to do. The log is not held: [`Log::finish_compaction`] finds out whether

@@ -79,7 +79,7 @@ impl Log {
     /// Compacts until nothing needs it. How often that was.
     fn compact_at(&mut self, now_ms: i64) -> usize {
         let mut runs = 0;
-        while self.compaction_need(now_ms).unwrap().is_some() {
+        while self.compaction_need(now_ms, false).unwrap().is_some() {
             let mut compaction = self.begin(now_ms);
             while !compaction.run(100).unwrap() {}
             assert!(self.finish_compaction(&mut compaction).unwrap());
@@ -243,7 +243,7 @@ fn nothing_behind_the_high_watermark_is_touched() {
         log.put(&[("a", value)]);
         log.roll(log.log_end(), NOW_MS).unwrap();
     }
-    assert!(log.compaction_need(NOW_MS).unwrap().is_none());
+    assert!(log.compaction_need(NOW_MS, false).unwrap().is_none());
     log.maybe_increment_high_watermark(2);
     log.compact_at(NOW_MS);
     assert_eq!(log.contents(), ["1 a=2", "2 a=3"]);
@@ -376,7 +376,7 @@ fn records_without_a_key_go_where_the_topic_was_not_always_compacted() {
     log.append(keyless(&[(NOW_MS, None, "4")])).unwrap();
     log.append(keyless(&[(NOW_MS, Some("l"), "5")])).unwrap();
     log.cut();
-    assert!(log.compaction_need(NOW_MS).unwrap().is_none());
+    assert!(log.compaction_need(NOW_MS, false).unwrap().is_none());
     let mut config = (**log.config()).clone();
     (config.cleanup_policy, config.min_cleanable_dirty_ratio) = (CleanupPolicy { delete: false, compact: true }, 0.0);
     log.update_config(Arc::new(config));
@@ -391,21 +391,21 @@ fn the_dirty_ratio_decides_when() {
     log.put(&[("b", "1")]);
     log.cut();
     // Never cleaned, so all of it is dirty.
-    assert_eq!(log.compaction_need(NOW_MS), Ok(Some(1.0)));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(Some(1.0)));
     assert_eq!(log.compact_at(NOW_MS), 1);
     log.put(&[("a", "2")]);
     log.cut();
     // One in three.
-    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(None));
     let state = log.compaction_state(NOW_MS).unwrap();
     assert_eq!((state.is_uncleanable, state.dirty_ratio), (false, 1.0 / 3.0));
     log.put(&[("a", "3")]);
     log.cut();
     // Half is not more than half.
-    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(None));
     log.put(&[("a", "4")]);
     log.cut();
-    assert_eq!(log.compaction_need(NOW_MS), Ok(Some(0.6)));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(Some(0.6)));
     assert_eq!(log.compact_at(NOW_MS), 1);
     assert_eq!(log.contents(), ["1 b=1", "4 a=4"]);
 }
@@ -436,9 +436,9 @@ fn what_is_dirty_for_too_long_is_rolled_and_compacted_whatever_the_ratio() {
     log.append(record(1_050)).unwrap();
     log.replicate_all();
     // In time no append has rolled the segment, so compaction does.
-    assert_eq!(log.compaction_need(1_100), Ok(None));
+    assert_eq!(log.compaction_need(1_100, false), Ok(None));
     assert_eq!(log.segment_bases(), [0]);
-    assert_eq!(log.compaction_need(1_101), Ok(Some(1.0)));
+    assert_eq!(log.compaction_need(1_101, false), Ok(Some(1.0)));
     assert_eq!(log.segment_bases(), [0, 2]);
     assert_eq!(log.compact_at(1_101), 1);
     assert_eq!(log.all_bases(), [1]);
@@ -731,7 +731,7 @@ fn a_batch_that_cannot_be_read_ends_compaction_of_its_log() {
     assert!(matches!(error, LogError::Unreadable { base_offset: 1, .. }), "{error}");
     assert!(log.give_up_compaction(&compaction));
     assert!(log.compaction_state(NOW_MS).unwrap().is_uncleanable);
-    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(None));
     assert_eq!(log.all_bases(), [0, 1]);
     // Until it is gone.
     log.truncate_to(1, NOW_MS).unwrap();
@@ -755,7 +755,7 @@ fn once_a_batch_that_cannot_be_read_is_deleted_compaction_goes_on() {
     assert!(log.give_up_compaction(&compaction));
     // Of the batch, a record is left.
     log.delete_records(1, NOW_MS).unwrap();
-    assert_eq!(log.compaction_need(NOW_MS), Ok(None));
+    assert_eq!(log.compaction_need(NOW_MS, false), Ok(None));
     log.delete_records(2, NOW_MS).unwrap();
     assert!(!log.compaction_state(NOW_MS).unwrap().is_uncleanable);
     assert_eq!(log.compact_at(NOW_MS), 1);

@@ -16,7 +16,7 @@ use crate::types::Offset;
 /// into them) nor stalls an append for as long as it takes to drop a segment. At most one deleted segment is held that
 /// way, and none after [`SegmentStore::reclaim`], which periodic retention ends with.
 ///
-/// The vectors of a freed segment serve the next one.
+/// The vectors of a freed segment serve the next one, unless they are large.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     /// Deleted and not quite freed.
@@ -73,6 +73,10 @@ impl MemorySegment {
 }
 
 impl MemoryStore {
+    /// Batches that a spare may have room for: about half a MiB. A segment with more has cost so much more to fill that
+    /// its vectors are no matter, while they would stay with each log that never grows so large again.
+    const LARGEST_SPARE: usize = 4096;
+
     /// Frees as much of the deleted segment as was appended meanwhile.
     fn free_some(&mut self, appended: usize) {
         let Some(dead) = &mut self.dead else {
@@ -96,6 +100,9 @@ impl MemoryStore {
     }
 
     fn keep_spare(&mut self, mut empty: Batches) {
+        if empty.batches.capacity() > Self::LARGEST_SPARE {
+            return;
+        }
         empty.positions.clear();
         empty.size = 0;
         if self.spare.as_ref().is_none_or(|spare| spare.batches.capacity() < empty.batches.capacity()) {
@@ -244,6 +251,21 @@ mod tests {
         store.delete(new).unwrap();
         store.reclaim().unwrap();
         assert!(store.dead.is_none());
+    }
+
+    #[test]
+    fn a_large_segments_vectors_are_not_kept() {
+        let mut store = MemoryStore::default();
+        let small = batch(1);
+        for (batches, is_kept) in [(MemoryStore::LARGEST_SPARE / 2, true), (MemoryStore::LARGEST_SPARE + 1, false)] {
+            let mut segment = store.create(0).unwrap();
+            for _ in 0..batches {
+                store.append(&mut segment, small.clone()).unwrap();
+            }
+            store.delete(segment).unwrap();
+            store.reclaim().unwrap();
+            assert_eq!(store.spare.is_some(), is_kept, "{batches} batches");
+        }
     }
 
     #[test]
