@@ -106,6 +106,9 @@ where
     }
 
     /// The same, with what to do about records that do not parse.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     pub async fn open_with(
         cluster: &Cluster,
         topic: impl Into<Arc<str>>,
