@@ -83,7 +83,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             for _ in 0..1000 {
-                block_on(tokio::task::coop::consume_budget());
+                let mut polls = 0;
+                block_on(std::future::poll_fn(|cx| {
+                    polls += 1;
+                    assert!(polls < 10, "there is no budget");
+                    pin!(tokio::task::coop::consume_budget()).poll(cx)
+                }));
             }
         });
     }

@@ -237,8 +237,10 @@ fn a_listener_that_panics_is_called_again() {
     };
     let mut consumer = cluster.consumer(config()).unwrap();
     consumer.subscribe_with_listener(["t"], Panics::default()).unwrap();
-    let mut panics = 0;
+    let (mut panics, mut polls) = (0, 0);
     let mut poll = |consumer: &mut Consumer| {
+        polls += 1;
+        assert!(polls < 1000, "{panics} panics after {polls} polls, and {:?}", consumer.assignment());
         match catch_unwind(AssertUnwindSafe(|| consumer.poll(Duration::from_millis(10)))) {
             Ok(polled) => drop(polled.unwrap()),
             Err(_) => panics += 1,
