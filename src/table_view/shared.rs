@@ -87,7 +87,9 @@ mod tests {
     use super::*;
     use crate::table_view::Changes;
 
-    fn table() -> (Arc<Shared<u32, u32>>, broadcast::Sender<Change<u32, u32>>) {
+    type Table = Shared<u32, u32>;
+
+    fn table() -> (Arc<Table>, broadcast::Sender<Change<u32, u32>>) {
         let (changes, _) = broadcast::channel(8);
         let shared = Shared {
             topic: "t".into(),
