@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use tokio::task::coop::unconstrained;
+
 /// Wakes one thread, once for each time that it parks.
 #[derive(Debug)]
 struct Parker {
@@ -45,10 +47,11 @@ thread_local! {
     static IDLE: Cell<Option<Arc<Parker>>> = const { Cell::new(None) };
 }
 
-/// Polls the future on this thread until it is ready, parking in between. For futures that wait for other threads, but
-/// not for time.
+/// Polls the future on this thread until it is ready, parking in between. Brings no timers: a future that waits for time
+/// needs a runtime's context around it.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
+    // The budget of a task that this is called in does not come back before the task is polled again.
+    let mut future = pin!(unconstrained(future));
     let parker = IDLE.take().unwrap_or_else(Parker::of_this_thread);
     let waker = Waker::from(Arc::clone(&parker));
     let mut context = Context::from_waker(&waker);
@@ -72,6 +75,23 @@ mod tests {
         let other = thread::spawn(move || sender.send(7).unwrap());
         assert_eq!(block_on(receiver), Ok(7));
         other.join().unwrap();
+    }
+
+    /// A call within a wait used up the outer one's budget, was put off for want of one, and tried again for ever.
+    #[test]
+    fn a_wait_within_one_that_has_used_up_its_budget_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // As the blocking clients do it: unlike a runtime's own, it tries again at once.
+        runtime.handle().block_on(async {
+            for _ in 0..1000 {
+                let mut polls = 0;
+                block_on(std::future::poll_fn(|cx| {
+                    polls += 1;
+                    assert!(polls < 10, "there is no budget");
+                    pin!(tokio::task::coop::consume_budget()).poll(cx)
+                }));
+            }
+        });
     }
 
     #[test]

@@ -40,11 +40,12 @@ impl Producer {
 
     #[inline(never)]
     fn send_uncommon<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, SendError<'a>> {
-        self.background.block_on(self.inner.send(record))
+        self.background.poll_or_block_on(self.inner.send(record))
     }
 
     /// The same, and calls back once the record is acknowledged, or has failed for good: see
-    /// [`Producer::send_with`](crate::Producer::send_with) for where callbacks run.
+    /// [`Producer::send_with`](crate::Producer::send_with) for where callbacks run. Here that may be the thread
+    /// `brokerless`, too.
     ///
     /// # Errors
     /// Those of [`send`](Self::send).
@@ -53,13 +54,14 @@ impl Producer {
         record: ProducerRecord<'a>,
         callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static,
     ) -> Result<Delivery, SendError<'a>> {
-        self.background.block_on(self.inner.send_with(record, callback))
+        self.background.poll_or_block_on(self.inner.send_with(record, callback))
     }
 
     /// Blocks until everything that was sent before this call is acknowledged or has failed.
     ///
     /// # Errors
-    /// Closed, if the producer was closed before.
+    /// Closed, if the producer was closed before. An illegal state inside a callback, for whose batch it would wait for
+    /// ever.
     pub fn flush(&self) -> Result<()> {
         self.background.block_on(self.inner.flush())
     }
@@ -67,7 +69,7 @@ impl Producer {
     /// Takes no more records, from any clone, and blocks until everything that was sent is acknowledged or has failed.
     ///
     /// # Errors
-    /// None at present.
+    /// An illegal state inside a callback, for whose batch it would wait for ever.
     pub fn close(&self) -> Result<()> {
         self.background.block_on(self.inner.close())
     }

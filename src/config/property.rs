@@ -42,6 +42,13 @@ pub(crate) fn parse_duration_ms(name: &str, text: &str, range: impl RangeBounds<
     Ok(Duration::from_millis(ms as u64))
 }
 
+/// Kafka's `Long.MAX_VALUE` ms means never, as [`Duration::MAX`] does. A century is as good, and an instant can be moved by
+/// two of them.
+pub(crate) fn bounded(duration: Duration) -> Duration {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    duration.min(CENTURY)
+}
+
 /// Kafka's `BOOLEAN`: `true` or `false` in any case.
 pub(crate) fn parse_bool(name: &str, text: &str) -> Result<bool> {
     match text.trim() {

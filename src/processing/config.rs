@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::property::bounded;
 use crate::error::{Error, Result};
 
 /// In what order records get to the handler.
@@ -96,7 +97,7 @@ impl ProcessingConfig {
     /// How often to commit what is complete; that is done before partitions are given away and at the end, too. Default:
     /// 5 s, as `auto.commit.interval.ms`.
     pub fn commit_interval(mut self, interval: Duration) -> Self {
-        self.commit_interval = interval;
+        self.commit_interval = bounded(interval);
         self
     }
 
@@ -124,7 +125,7 @@ impl ProcessingConfig {
     /// How long a shutdown waits for the records that are taken. What takes longer is cancelled, and read again by the
     /// partition's next owner. Default: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = timeout;
+        self.shutdown_timeout = bounded(timeout);
         self
     }
 
@@ -143,5 +144,19 @@ impl ProcessingConfig {
     /// What one poll may bring: little enough of `max_in_flight` to keep to it, enough to be worth the poll.
     pub(super) fn max_poll_records(&self) -> usize {
         (self.max_in_flight / 4).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Duration::MAX` is how one says "never", and nothing can be that much later than now.
+    #[test]
+    fn for_ever_can_be_added_to_an_instant() {
+        let config = ProcessingConfig::default().commit_interval(Duration::MAX).shutdown_timeout(Duration::MAX);
+        let now = tokio::time::Instant::now();
+        assert!(now.checked_add(config.commit_interval).is_some());
+        assert!(now.checked_add(config.shutdown_timeout).is_some());
     }
 }

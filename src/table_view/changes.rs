@@ -61,7 +61,12 @@ pub struct Changes<K, V> {
 
 impl<K: Clone, V> Changes<K, V> {
     pub(super) fn new(shared: Arc<Shared<K, V>>) -> Self {
-        let receiver = shared.changes.upgrade().map(|sender| sender.subscribe());
+        let sender = shared.changes.upgrade();
+        let receiver = sender.as_ref().map(|sender| {
+            // Not between the updater's look for subscribers and its changes.
+            let _unchanged = shared.entries.read();
+            sender.subscribe()
+        });
         Self { shared, receiver }
     }
 

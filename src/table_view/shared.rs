@@ -40,18 +40,106 @@ impl Progress {
 }
 
 impl<K: Hash + Eq, V> Shared<K, V> {
-    /// Applies one poll's records; a record without key belongs to no entry. What the new values replace is dropped after
-    /// the lock is released: that may be anybody's code.
-    pub(super) fn apply(&self, records: impl Iterator<Item = (Option<K>, Option<Arc<V>>)>) {
-        let mut replaced = Vec::new();
+    /// Applies one poll's records; a record without key belongs to no entry. Returns what to tell the subscribers of
+    /// `changes`: nothing, if there are none.
+    ///
+    /// Whether there are any is asked under the lock, and subscriptions are made under it. So whoever subscribed before a
+    /// change was made is told of it, and whoever does so later sees it in the table.
+    pub(super) fn apply(
+        &self,
+        records: impl Iterator<Item = (Option<K>, Option<Arc<V>>)>,
+        changes: &broadcast::Sender<Change<K, V>>,
+    ) -> Vec<Change<K, V>>
+    where
+        K: Clone,
+    {
+        let (mut replaced, mut told) = (Vec::new(), Vec::new());
         let mut entries = self.entries.write();
+        let has_subscribers = changes.receiver_count() > 0;
         for (key, value) in records {
-            replaced.push(match (key, value) {
-                (Some(key), Some(value)) => entries.insert(key, value),
-                (Some(key), None) => entries.remove(&key),
-                (None, _) => None,
+            let Some(key) = key else {
+                replaced.push(value);
+                continue;
+            };
+            if has_subscribers {
+                told.push(match &value {
+                    Some(value) => Change::Put(key.clone(), Arc::clone(value)),
+                    None => Change::Removed(key.clone()),
+                });
+            }
+            replaced.push(match value {
+                Some(value) => entries.insert(key, value),
+                None => entries.remove(&key),
             });
         }
         drop(entries);
+        // Only now: values are dropped by anybody's code.
+        drop(replaced);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::table_view::Changes;
+
+    type Table = Shared<u32, u32>;
+
+    fn table() -> (Arc<Table>, broadcast::Sender<Change<u32, u32>>) {
+        let (changes, _) = broadcast::channel(8);
+        let shared = Shared {
+            topic: "t".into(),
+            entries: RwLock::default(),
+            progress: watch::Sender::new(Progress::default()),
+            changes: changes.downgrade(),
+        };
+        (Arc::new(shared), changes)
+    }
+
+    /// A subscriber that came, and took its snapshot, when the updater had found that there was none, and before it had
+    /// changed the table, never heard of the change.
+    #[test]
+    fn who_subscribes_before_a_change_is_made_is_told_of_it() {
+        let (shared, changes) = table();
+        let snapshot = shared.entries.read();
+        let updater = {
+            let (shared, changes) = (Arc::clone(&shared), changes.clone());
+            thread::spawn(move || shared.apply([(Some(1), Some(Arc::new(2)))].into_iter(), &changes))
+        };
+        // A writer that waits lets no reader in.
+        while shared.entries.try_read().is_some() {
+            thread::yield_now();
+        }
+        // What `Changes::new` does, which has the lock, as here.
+        let _subscriber = changes.subscribe();
+        assert!(snapshot.is_empty());
+        drop(snapshot);
+        assert_eq!(updater.join().unwrap(), [Change::Put(1, Arc::new(2))]);
+    }
+
+    #[test]
+    fn nobody_subscribes_while_changes_are_made() {
+        let (shared, changes) = table();
+        let entries = shared.entries.write();
+        let start = Arc::new(Barrier::new(2));
+        let subscriber = {
+            let (shared, start) = (Arc::clone(&shared), Arc::clone(&start));
+            thread::spawn(move || {
+                start.wait();
+                Changes::new(shared)
+            })
+        };
+        start.wait();
+        // It would have subscribed by then, on most machines.
+        for _ in 0..1000 {
+            thread::yield_now();
+            assert_eq!(changes.receiver_count(), 0);
+        }
+        drop(entries);
+        drop(subscriber.join().unwrap());
     }
 }

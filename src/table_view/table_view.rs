@@ -106,6 +106,9 @@ where
     }
 
     /// The same, with what to do about records that do not parse.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     pub async fn open_with(
         cluster: &Cluster,
         topic: impl Into<Arc<str>>,
@@ -115,7 +118,9 @@ where
     ) -> Result<Self> {
         let (topic, admin) = (topic.into(), cluster.admin());
         let topic_id = admin.describe_topic(&topic).await?.topic_id();
-        let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
+        // A table ends with its topic, and must not bring it back.
+        let config =
+            ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest).allow_auto_create_topics(false);
         let consumer = cluster.consumer(config)?;
         let waker = consumer.wakeup_handle();
         let (changes, _) = broadcast::channel(KEPT_CHANGES);
@@ -128,6 +133,7 @@ where
         let updater = Updater {
             shared: Arc::clone(&shared),
             consumer: TypedConsumer::new(consumer, key, value).on_unparsable(policy),
+            cluster: cluster.clone(),
             admin: admin.clone(),
             topic_id,
             changes,

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use crate::client::admin::Admin;
+use crate::cluster::Cluster;
 use crate::error::{Error, ErrorCode, Result};
 use crate::table_view::Change;
 use crate::table_view::shared::Shared;
 use crate::typed::{PollError, TypedConsumer};
 use crate::types::{Offset, TopicId, TopicPartition};
 
-/// How often an idle table looks for new partitions. [`TableView::caught_up`](super::TableView::caught_up) does not wait
-/// for it.
+/// How often a table looks for new partitions and for positions behind the last record, at least.
+/// [`TableView::caught_up`](super::TableView::caught_up) does not wait for it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// Owned by its task; however that ends, the table says so.
@@ -22,6 +23,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 pub(super) struct Updater<K, V> {
     pub(super) shared: Arc<Shared<K, V>>,
     pub(super) consumer: TypedConsumer<K, V>,
+    pub(super) cluster: Cluster,
     pub(super) admin: Admin,
     pub(super) topic_id: TopicId,
     pub(super) changes: broadcast::Sender<Change<K, V>>,
@@ -44,18 +46,25 @@ impl<K: Clone + Hash + Eq, V> Updater<K, V> {
     }
 
     async fn follow(&mut self) -> Result<std::convert::Infallible> {
-        'around: loop {
+        loop {
+            let (looked, version) = (self.cluster.clock().now(), self.cluster.metadata_version());
             self.find_partitions().await?;
-            // To the end, and then on as more comes.
-            loop {
-                match self.read(Duration::ZERO).await? {
-                    Read::Records => {}
-                    Read::Nothing => break,
-                    Read::Woken => continue 'around,
-                }
+            let mut read = self.read(Duration::ZERO).await?;
+            if matches!(read, Read::Records) {
+                // A busy topic has no end at which to do it.
+                self.publish_positions().await?;
             }
-            self.publish_positions().await?;
-            self.read(LOOK_AROUND).await?;
+            // To the end, and then on as more comes.
+            while matches!(read, Read::Records)
+                && self.cluster.metadata_version() == version
+                && self.cluster.clock().now().duration_since(looked) < LOOK_AROUND
+            {
+                read = self.read(Duration::ZERO).await?;
+            }
+            if matches!(read, Read::Nothing) {
+                self.publish_positions().await?;
+                self.read(LOOK_AROUND).await?;
+            }
         }
     }
 
@@ -89,20 +98,9 @@ impl<K: Clone + Hash + Eq, V> Updater<K, V> {
         let positions: Vec<(i32, Offset)> =
             records.next_offsets().map(|(partition, next)| (partition.partition(), next.offset())).collect();
         let records = records.into_parts().map(|(key, value)| (key, value.map(Arc::new)));
-        if self.changes.receiver_count() == 0 {
-            self.shared.apply(records);
-        } else {
-            let records: Vec<_> = records.collect();
-            self.shared.apply(records.iter().cloned());
-            for (key, value) in records {
-                let change = match (key, value) {
-                    (Some(key), Some(value)) => Change::Put(key, value),
-                    (Some(key), None) => Change::Removed(key),
-                    (None, _) => continue,
-                };
-                // With no subscriber any more, nobody needs it.
-                drop(self.changes.send(change));
-            }
+        for change in self.shared.apply(records, &self.changes) {
+            // With no subscriber any more, nobody needs it.
+            drop(self.changes.send(change));
         }
         self.publish(&positions);
         Ok(if positions.is_empty() { Read::Nothing } else { Read::Records })

@@ -147,11 +147,15 @@ impl<K, V> TypedConsumer<K, V> {
             OnUnparsable::Skip => self.skipped += unparsable.len() as u64,
             OnUnparsable::DeadLetter(dead_letter) => {
                 // Nothing moves before everything is acknowledged, or if this future is dropped.
-                self.rewind(&raw, 0)?;
+                // What `raw` says of the next offsets is not it, if an interceptor has collected it anew.
+                let behind = self.consumer.consumed();
+                let rewound = self.rewind(&raw, 0)?;
                 self.report(&dead_letter, &unparsable).await?;
                 self.dead_lettered += unparsable.len() as u64;
-                for (topic_partition, next) in raw.next_offsets() {
-                    self.consumer.seek_with_metadata(topic_partition, next)?;
+                for (topic_partition, next) in behind {
+                    if rewound.iter().any(|(partition, _)| *partition == topic_partition) {
+                        self.consumer.seek_with_metadata(topic_partition, next)?;
+                    }
                 }
             }
             OnUnparsable::Fail => {
@@ -172,16 +176,20 @@ impl<K, V> TypedConsumer<K, V> {
         Ok(TypedConsumerRecords::new(raw, parsed, unparsable.len(), Vec::new()))
     }
 
-    /// Moves positions back to the first record of each partition that is not among the first `keep`.
+    /// Moves positions back to the lowest record of each partition that is not among the first `keep`.
     fn rewind(&mut self, raw: &ConsumerRecords, keep: usize) -> Result<Vec<(TopicPartition, Offset)>> {
         let mut cut: Vec<(TopicPartition, Offset)> = Vec::new();
         for record in raw.iter().skip(keep) {
-            // A partition's records come together, but for those of a batch that was cut at `max.poll.records`.
-            let known = |(partition, _): &(TopicPartition, Offset)| partition == record.topic_partition();
-            if !cut.last().is_some_and(known) && !cut.iter().any(known) {
-                cut.push((record.topic_partition().clone(), record.offset()));
+            // A partition's records come together, and in order of offset, unless an interceptor has put them into another:
+            // so it is nearly always the last one.
+            match cut.iter_mut().rfind(|(partition, _)| partition == record.topic_partition()) {
+                Some((_, lowest)) => *lowest = record.offset().min(*lowest),
+                None => cut.push((record.topic_partition().clone(), record.offset())),
             }
         }
+        // An interceptor may have made up records of others, which have no position.
+        let assigned = self.consumer.assignment();
+        cut.retain(|(topic_partition, _)| assigned.contains(topic_partition));
         for (topic_partition, offset) in &cut {
             self.consumer.seek(topic_partition, *offset)?;
         }

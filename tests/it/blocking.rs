@@ -1,12 +1,15 @@
 //! The clients for plain threads. No test here has a runtime of its own, but for the one that says so.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use brokerless::blocking::{Cluster, Consumer, Producer};
 use brokerless::{
-    AutoOffsetReset, ConsumerConfig, ErrorCode, NewTopic, ProducerConfig, ProducerRecord, TopicPartition,
+    AutoOffsetReset, ConsumerConfig, Delivery, ErrorCode, NewTopic, PartitionAssignor, ProducerConfig, ProducerRecord,
+    RebalanceContext, RebalanceListener, RecordMetadata, TopicPartition,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -39,6 +42,12 @@ fn read(consumer: &mut Consumer, count: usize) -> Vec<u32> {
         );
     }
     values
+}
+
+/// What a panic said.
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.expect("a text").to_owned()
 }
 
 #[test]
@@ -79,6 +88,172 @@ fn callbacks_run_once_the_record_is_acknowledged() {
         .send_with(ProducerRecord::to("t").value("v"), move |result| sender.send(result.unwrap().offset()).unwrap())
         .unwrap();
     assert_eq!(receiver.recv_timeout(LONG).unwrap(), 0);
+}
+
+/// A record sent from a callback was lost unless it found room in an open batch: the call inside the call panicked, and a
+/// callback's panic is passed over. What needs no waiting is now done wherever it is.
+#[test]
+fn a_callback_may_send_what_needs_a_batch_of_its_own() {
+    let cluster = cluster_with("t", 1);
+    let config = || ProducerConfig::default().linger(Duration::ZERO);
+    let other = cluster.producer(config()).unwrap();
+    let echoed_to = |topic: &str, linger: Duration, flush: bool| {
+        cluster.admin().create_topic(NewTopic::new(topic)).unwrap();
+        let producer = cluster.producer(config().linger(linger)).unwrap();
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let (echoing, topic) = (other.clone(), topic.to_owned());
+        let echo = move |result: brokerless::Result<RecordMetadata>| {
+            result.unwrap();
+            let delivery = echoing.send(ProducerRecord::to(topic.as_str()).value("first")).unwrap();
+            echoing.send_with(ProducerRecord::to(topic.as_str()).value("second"), drop).unwrap();
+            sender.send((thread::current().id(), delivery)).unwrap();
+        };
+        producer.send_with(ProducerRecord::to("t").value("v"), echo).unwrap();
+        if flush {
+            producer.flush().unwrap();
+        }
+        let (thread, delivery) = receiver.recv_timeout(LONG).unwrap();
+        assert_eq!(delivery.wait().unwrap().offset(), 0);
+        other.flush().unwrap();
+        thread
+    };
+    let this = thread::current().id();
+    // Within the send, within a call that waits, and on the background thread.
+    assert_eq!(echoed_to("a", Duration::ZERO, false), this);
+    assert_eq!(echoed_to("b", LONG, true), this);
+    assert_ne!(echoed_to("c", Duration::from_millis(1), false), this);
+    let mut consumer = cluster.consumer(earliest("g")).unwrap();
+    for topic in ["a", "b", "c"] {
+        assert_eq!(consumer.end_offsets([(topic, 0)]).unwrap()[&TopicPartition::new(topic, 0)], 2);
+    }
+    consumer.unsubscribe();
+}
+
+/// Where it cannot go well it is said: on the background thread by a panic, for the callback's own batch by an error.
+#[test]
+fn a_callback_that_blocks_hears_why_it_must_not() {
+    let cluster = cluster_with("t", 1);
+    let producer = cluster.producer(ProducerConfig::default().linger(Duration::from_millis(1))).unwrap();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let admin = cluster.admin();
+    let block = move |_| {
+        let create = || admin.create_topic("u").map(drop);
+        sender.send(text(&*catch_unwind(AssertUnwindSafe(create)).unwrap_err())).unwrap();
+    };
+    producer.send_with(ProducerRecord::to("t").value("v"), block).unwrap();
+    let message = receiver.recv_timeout(LONG).unwrap();
+    assert!(message.starts_with("Cannot wait on the thread brokerless"), "{message}");
+
+    // With its batch sent at once, the callback runs on this thread.
+    let producer = cluster.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+    let (sender, receiver) = mpsc::sync_channel(2);
+    let clone = producer.clone();
+    let block = move |_| {
+        sender.send(clone.flush().unwrap_err().to_string()).unwrap();
+        sender.send(clone.close().unwrap_err().to_string()).unwrap();
+    };
+    producer.send_with(ProducerRecord::to("t").value("v"), block).unwrap();
+    let messages: Vec<_> = receiver.iter().collect();
+    let refused = |call: &str| format!("{call} inside a callback is not permitted because it may lead to deadlock");
+    assert_eq!(messages, [refused("Producer::flush"), refused("Producer::close")]);
+    producer.flush().unwrap();
+}
+
+/// Flushes when partitions go, and asks everything else that takes waiting, with timers and without.
+struct Flushes {
+    producer: Producer,
+    cluster: Cluster,
+    delivery: Option<Delivery>,
+    revoked: mpsc::SyncSender<bool>,
+}
+
+impl RebalanceListener for Flushes {
+    fn on_partitions_assigned(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+        self.delivery = Some(self.producer.send(ProducerRecord::to("out").value("v")).unwrap());
+        let mut other = self.cluster.consumer(ConsumerConfig::default()).unwrap();
+        other.assign([("out", 0)]).unwrap();
+        assert!(other.poll(Duration::from_millis(5)).unwrap().is_empty());
+    }
+
+    fn on_partitions_revoked(&mut self, context: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+        self.producer.flush().unwrap();
+        context.commit();
+        // The first rebalance has nothing to revoke.
+        if let Some(delivery) = self.delivery.take() {
+            self.revoked.send(delivery.is_done()).unwrap();
+        }
+    }
+}
+
+/// Kafka's usual pattern: it panicked, because the listener runs inside of a call that waits already.
+#[test]
+fn a_listener_may_wait() {
+    let cluster = cluster_with("t", 1);
+    cluster.admin().create_topic("out").unwrap();
+    let producer = cluster.producer(ProducerConfig::default().linger(LONG)).unwrap();
+    let (sender, receiver) = mpsc::sync_channel(2);
+    let mut consumer =
+        cluster.consumer(earliest("g").partition_assignment_strategy([PartitionAssignor::Range])).unwrap();
+    let listener = Flushes { producer, cluster: cluster.clone(), delivery: None, revoked: sender };
+    consumer.subscribe_with_listener(["t"], listener).unwrap();
+    while consumer.assignment().is_empty() {
+        consumer.poll(Duration::from_millis(10)).unwrap();
+    }
+    consumer.enforce_rebalance("for the test").unwrap();
+    while receiver.try_recv() != Ok(true) {
+        consumer.poll(Duration::from_millis(10)).unwrap();
+    }
+    while consumer.assignment().is_empty() {
+        consumer.poll(Duration::from_millis(10)).unwrap();
+    }
+    consumer.close().unwrap();
+    assert_eq!(receiver.recv(), Ok(true));
+}
+
+/// A caller that caught a listener's panic had a consumer without a listener, and, if the panic came in the middle of a
+/// rebalance, without the partitions that its group thought it had.
+#[test]
+fn a_listener_that_panics_is_called_again() {
+    /// The first call of either method panics.
+    #[derive(Default)]
+    struct Panics {
+        assigned: bool,
+        revoked: bool,
+    }
+    impl RebalanceListener for Panics {
+        fn on_partitions_assigned(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+            assert!(std::mem::replace(&mut self.assigned, true), "on purpose");
+        }
+
+        fn on_partitions_revoked(&mut self, _: &mut RebalanceContext<'_>, _: &[TopicPartition]) {
+            assert!(std::mem::replace(&mut self.revoked, true), "on purpose");
+        }
+    }
+    let cluster = cluster_with("t", 2);
+    let config = || {
+        earliest("g")
+            .heartbeat_interval(Duration::from_millis(10))
+            .partition_assignment_strategy([PartitionAssignor::CooperativeSticky])
+    };
+    let mut consumer = cluster.consumer(config()).unwrap();
+    consumer.subscribe_with_listener(["t"], Panics::default()).unwrap();
+    let (mut panics, mut polls) = (0, 0);
+    let mut poll = |consumer: &mut Consumer| {
+        polls += 1;
+        assert!(polls < 1000, "{panics} panics after {polls} polls, and {:?}", consumer.assignment());
+        match catch_unwind(AssertUnwindSafe(|| consumer.poll(Duration::from_millis(10)))) {
+            Ok(polled) => drop(polled.unwrap()),
+            Err(_) => panics += 1,
+        }
+        panics
+    };
+    while poll(&mut consumer) == 0 || consumer.assignment().len() < 2 {}
+    let mut second = cluster.consumer(config()).unwrap();
+    second.subscribe(["t"]).unwrap();
+    while poll(&mut consumer) < 2 || consumer.assignment().len() != 1 || second.assignment().len() != 1 {
+        second.poll(Duration::ZERO).unwrap();
+    }
+    second.close().unwrap();
 }
 
 #[test]
@@ -160,34 +335,13 @@ fn positions_offsets_and_pausing_work_without_a_runtime() {
 }
 
 #[test]
-fn there_is_one_background_thread_however_many_clusters_there_are() {
-    let clusters: Vec<_> = (0..3).map(|_| cluster_with("t", 1)).collect();
-    let clients: Vec<_> = clusters
-        .iter()
-        .map(|cluster| {
-            let mut consumer = cluster.consumer(earliest("g")).unwrap();
-            consumer.subscribe(["t"]).unwrap();
-            consumer.poll(Duration::ZERO).unwrap();
-            (cluster.producer(ProducerConfig::default()).unwrap(), consumer)
-        })
-        .collect();
-    let threads = std::fs::read_dir("/proc/self/task").unwrap().filter(|task| {
-        let name = std::fs::read_to_string(task.as_ref().unwrap().path().join("comm"));
-        // A thread of another test may end while this one looks.
-        name.is_ok_and(|name| name.trim_end() == "brokerless")
-    });
-    assert_eq!(threads.count(), 1);
-    drop(clients);
-}
-
-#[test]
 fn a_blocking_runtime_thread_is_refused_and_a_thread_for_blocking_is_not() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let panic = runtime.block_on(async {
         std::panic::catch_unwind(|| drop(Cluster::in_memory())).expect_err("it would block the runtime")
     });
-    let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    assert!(message.unwrap().contains("from within a runtime"), "{message:?}");
+    let message = text(&*panic);
+    assert!(message.contains("from within a runtime"), "{message}");
 
     let offset = runtime.block_on(async {
         let work = || {
@@ -198,6 +352,25 @@ fn a_blocking_runtime_thread_is_refused_and_a_thread_for_blocking_is_not() {
         tokio::task::spawn_blocking(work).await.unwrap()
     });
     assert_eq!(offset, 0);
+}
+
+/// `send_with`, and a `send` that needs a new batch, panicked on such a thread even where nothing had to wait.
+#[test]
+fn a_task_may_send_what_has_not_to_wait() {
+    let cluster = cluster_with("t", 1);
+    let producer = cluster.producer(ProducerConfig::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let deliveries: Vec<_> = runtime.block_on(async {
+        // More than a task's budget.
+        let send = |_| producer.send_with(ProducerRecord::to("t").value("v"), drop).unwrap();
+        (0..1000).map(send).collect()
+    });
+    for (offset, delivery) in (0..).zip(deliveries) {
+        assert_eq!(delivery.wait().unwrap().offset(), offset);
+    }
+    let absent = || producer.send(ProducerRecord::to("absent").value("v")).map(drop);
+    let panic = runtime.block_on(async { catch_unwind(AssertUnwindSafe(absent)).map(drop).unwrap_err() });
+    assert!(text(&*panic).contains("from within a runtime"));
 }
 
 #[test]

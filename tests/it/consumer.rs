@@ -634,3 +634,27 @@ async fn partitions_are_named_in_any_form() {
     let owned = records.into_iter().next().unwrap();
     assert_eq!((owned.key_str(), owned.value_str()), (Ok(None), Ok(Some("2"))));
 }
+
+/// "For ever" did not fit an instant, and panicked. `poll` took it all along.
+#[tokio::test(start_paused = true)]
+async fn every_timeout_may_be_for_ever() {
+    let cluster = cluster(1).await;
+    produce(&producer(&cluster), t(0), 0..3).await;
+    let ever = Duration::MAX;
+    let config = ConsumerConfig::group("g").auto_offset_reset(AutoOffsetReset::Earliest).auto_commit_interval(ever);
+    let config = config.default_api_timeout(ever).request_timeout(ever).retry_backoff(ever, ever);
+    let mut consumer = cluster.consumer(config.fetch_max_wait(ever).fetch_min_bytes(1 << 20)).unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    while consumer.assignment().is_empty() {
+        consumer.poll(POLL).await.unwrap();
+    }
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 0);
+    assert_eq!(consumer.end_offsets([t(0)]).await.unwrap()[&t(0)], 3);
+    assert!(consumer.poll(POLL).await.unwrap().is_empty());
+    consumer.seek(t(0), 2).unwrap();
+    consumer.commit().await.unwrap();
+    assert_eq!(consumer.committed([t(0)]).await.unwrap()[&t(0)].offset(), 2);
+    consumer.close_timeout(ever).await.unwrap();
+    let properties = [("retry.backoff.ms", "9223372036854775807"), ("retry.backoff.max.ms", "9223372036854775807")];
+    drop(ConsumerConfig::from_properties(properties).unwrap());
+}

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brokerless::consumer::ConsumerInterceptor;
+use brokerless::typed::{
+    BoxError, DeadLetter, DeserializeContext, Deserializer, OnUnparsable, Plain, TypedConsumer, TypedConsumerRecords,
+};
 use brokerless::types::OffsetAndMetadata;
 use brokerless::{
-    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, ConsumerRecords, OwnedConsumerRecord, TopicPartition,
+    AutoOffsetReset, Cluster, Consumer, ConsumerConfig, ConsumerRecords, OwnedConsumerRecord, ProducerRecord,
+    TopicPartition,
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -201,4 +205,66 @@ async fn streams_are_intercepted() {
     let mut consumer = reader(&cluster, config().max_poll_records(3).interceptor(keep(|offset| offset >= 8)));
     let records: Vec<_> = consumer.stream().take(4).map(|record| record.unwrap().offset()).collect().await;
     assert_eq!(records.iter().sum::<i64>(), 34);
+}
+
+fn reversed() -> impl ConsumerInterceptor {
+    Change(|records: ConsumerRecords| {
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.reverse();
+        records.into_iter().collect()
+    })
+}
+
+/// A stream that was dropped handed back the first record that it had not yielded, and skipped those below it.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_reordered_records_hands_back_the_lowest() {
+    let cluster = filled().await;
+    let mut consumer = reader(&cluster, config().interceptor(reversed()));
+    let first: Vec<_> = consumer.stream().take(3).map(|record| record.unwrap().offset()).collect().await;
+    assert_eq!(first, [9, 8, 7]);
+    assert_eq!((consumer.position(t(0)).await.unwrap(), consumer.position(t(1)).await.unwrap()), (0, 0));
+}
+
+/// So did a typed poll that ended at a record that does not parse, or reported one; and the report went on for ever.
+#[tokio::test(start_paused = true)]
+async fn a_typed_poll_of_reordered_records_goes_back_to_the_lowest() {
+    let cluster = cluster(1).await;
+    let to = producer(&cluster);
+    for value in ["0", "1", "two", "3"] {
+        to.send(ProducerRecord::to("t").value(value)).await.unwrap();
+    }
+    to.flush().await.unwrap();
+    let open = |config: ConsumerConfig| {
+        let mut consumer = cluster.consumer(config.interceptor(reversed())).unwrap();
+        consumer.assign([t(0)]).unwrap();
+        TypedConsumer::<Vec<u8>, char>::new(consumer, Plain, Digit)
+    };
+    let read = |records: &TypedConsumerRecords<Vec<u8>, char>| -> String {
+        records.iter().map(|record| *record.value().unwrap()).collect()
+    };
+    let mut consumer = open(config());
+    let records = consumer.poll(POLL).await.unwrap();
+    assert_eq!(read(&records), "3");
+    assert_eq!(records.next_offsets().map(|(_, next)| next.offset()).collect::<Vec<_>>(), [0]);
+    assert_eq!(consumer.position(t(0)).await.unwrap(), 0);
+
+    cluster.admin().create_topic("dead").await.unwrap();
+    // And one that it made up, of a partition that is not the consumer's.
+    let stranger = Change(|mut records: ConsumerRecords| {
+        records.extend([OwnedConsumerRecord::new(("u", 7), 99).with_value(Bytes::from_static(b"no digit"))]);
+        records
+    });
+    let dead_letter = OnUnparsable::DeadLetter(DeadLetter::new(to.clone(), "dead"));
+    let mut consumer = open(config().interceptor(stranger)).on_unparsable(dead_letter);
+    assert_eq!(read(&consumer.poll(POLL).await.unwrap()), "310");
+    assert_eq!((consumer.dead_lettered(), consumer.position(t(0)).await.unwrap()), (2, 4));
+}
+
+/// One character, which is a digit.
+struct Digit;
+
+impl Deserializer<char> for Digit {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<char, BoxError> {
+        Ok(char::from(b'0' + std::str::from_utf8(bytes)?.parse::<u8>()?))
+    }
 }

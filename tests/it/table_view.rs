@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use brokerless::table::Change;
-use brokerless::typed::{OnUnparsable, Plain, UnparsableRecord};
-use brokerless::{Cluster, ErrorCode, NewTopic, Producer, ProducerRecord, RecordMetadata, TableView, TopicPartition};
+use brokerless::typed::{BoxError, DeserializeContext, Deserializer, OnUnparsable, Plain, UnparsableRecord};
+use brokerless::{
+    Cluster, ErrorCode, NewTopic, Producer, ProducerConfig, ProducerRecord, RecordMetadata, TableView, TopicPartition,
+};
+use futures::FutureExt;
 use proptest::prelude::*;
 use tokio::runtime::Handle;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use crate::consumer::{cluster, producer, t};
@@ -81,6 +85,61 @@ async fn new_partitions_are_taken_up_at_once_where_somebody_waits_and_within_a_s
     put(&producer, Some(3), "b", Some(8)).await;
     assert_eq!(changes.next().await.unwrap(), Change::Put("b".into(), Arc::new(8)));
     assert!(start.elapsed().as_millis() <= 1100, "{:?}", start.elapsed());
+}
+
+/// Numbers; each 0 that is parsed has one more sent to the same partition, so that it has no end.
+struct Endless(Producer);
+
+impl Deserializer<i64> for Endless {
+    fn deserialize(&self, bytes: &[u8], _: &DeserializeContext<'_>) -> Result<i64, BoxError> {
+        if bytes == [0; 8] {
+            let record = ProducerRecord::to("t").partition(0).key("busy").value(bytes);
+            let sent = unconstrained(self.0.send(record)).now_or_never();
+            drop(sent.ok_or("it waits")?.map_err(|_| "it is refused")?);
+        }
+        Ok(i64::from_be_bytes(bytes.try_into()?))
+    }
+}
+
+/// A table of a topic that always had more to read never looked for new partitions, nor at positions behind a
+/// partition's last record: it waited for a poll without records to do so.
+#[tokio::test(start_paused = true)]
+async fn a_busy_topic_keeps_nobody_from_looking_around() {
+    let cluster = cluster(2).await;
+    let producer = cluster.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+    put(&producer, Some(1), "deleted", Some(1)).await;
+    cluster.admin().delete_records([(t(1), 1)]).await;
+    put(&producer, Some(0), "busy", Some(0)).await;
+    let view = TableView::<String, i64>::open(&cluster, "t", Plain, Endless(producer.clone())).await.unwrap();
+    let start = Instant::now();
+    view.caught_up().await.unwrap();
+
+    cluster.admin().create_partitions("t", 3).await.unwrap();
+    put(&producer, Some(2), "new", Some(3)).await;
+    let mut turns = 0;
+    while view.get("new").is_none() {
+        tokio::task::yield_now().await;
+        turns += 1;
+        assert!(turns < 1000, "{:?} after {turns} turns of the table's task", contents(&view));
+    }
+    assert_eq!(view.get("new").as_deref(), Some(&3));
+    // A runtime that is never idle does not advance a paused clock.
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(view.failure().is_none());
+}
+
+/// Its consumer asked for the topic, and so had the broker create it again.
+#[tokio::test(start_paused = true)]
+async fn a_table_does_not_bring_its_topic_back() {
+    let cluster = Cluster::builder().broker_property("auto.create.topics.enable", "true").start().await.unwrap();
+    cluster.admin().create_topic(NewTopic::new("t")).await.unwrap();
+    let view = open(&cluster).await;
+    view.caught_up().await.unwrap();
+    let mut changes = view.changes();
+    cluster.admin().delete_topic("t").await.unwrap();
+    // Nobody wakes it: it hears of it in a poll.
+    assert_eq!(changes.next().await.unwrap_err().code(), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(cluster.admin().list_topics().await.unwrap().len(), 0);
 }
 
 #[tokio::test]

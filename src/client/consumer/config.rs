@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::client::consumer::interceptor::Interceptors;
 use crate::client::consumer::properties;
 use crate::client::consumer::{ConsumerInterceptor, PartitionAssignor};
-use crate::config::property::{check_range, invalid};
+use crate::config::property::{bounded, check_range, invalid};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::IsolationLevel;
 
@@ -137,7 +137,7 @@ impl ConsumerConfig {
 
     /// `auto.commit.interval.ms`. Default: 5 s.
     pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
-        self.auto_commit_interval = interval;
+        self.auto_commit_interval = bounded(interval);
         self
     }
 
@@ -168,7 +168,7 @@ impl ConsumerConfig {
 
     /// `fetch.max.wait.ms`: how long to wait for `fetch.min.bytes`. Default: 500 ms.
     pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
-        self.fetch_max_wait = wait;
+        self.fetch_max_wait = bounded(wait);
         self
     }
 
@@ -215,21 +215,21 @@ impl ConsumerConfig {
 
     /// `default.api.timeout.ms`: how long calls without a timeout of their own wait. Default: 60 s.
     pub fn default_api_timeout(mut self, timeout: Duration) -> Self {
-        self.default_api_timeout = timeout;
+        self.default_api_timeout = bounded(timeout);
         self
     }
 
     /// `request.timeout.ms`: how long one request to a coordinator may take, other than joining. Default: 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+        self.request_timeout = bounded(timeout);
         self
     }
 
     /// `retry.backoff.ms` and `retry.backoff.max.ms`: the first and the longest pause before a failed request is tried
     /// again; it doubles in between. Default: 100 ms, 1000 ms.
     pub fn retry_backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.retry_backoff = first;
-        self.retry_backoff_max = longest;
+        self.retry_backoff = bounded(first);
+        self.retry_backoff_max = bounded(longest);
         self
     }
 

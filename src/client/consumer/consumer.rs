@@ -20,6 +20,7 @@ use crate::client::consumer::wakeup::Signal;
 use crate::client::consumer::{ConsumerConfig, ConsumerWaker, RebalanceListener};
 use crate::cluster::Cluster;
 use crate::cluster::group::OffsetFetchResponse;
+use crate::config::property::bounded;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::TopicPartition;
 
@@ -261,7 +262,7 @@ impl Consumer {
     /// # Errors
     /// Those of the last commit. The consumer is closed all the same.
     pub async fn close_timeout(mut self, timeout: Duration) -> Result<()> {
-        let deadline = self.now() + timeout;
+        let deadline = self.now() + bounded(timeout);
         let within = async |answer: Answer<Result<()>>| match tokio::time::timeout_at(deadline, answer).await {
             Ok(result) => result,
             Err(_) => Err(Error::timeout("the coordinator did not answer before the consumer was closed")),

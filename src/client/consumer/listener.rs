@@ -1,6 +1,7 @@
 //! [`RebalanceListener`] and what it may do: [`RebalanceContext`].
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use parking_lot::Mutex;
 
@@ -15,6 +16,9 @@ use crate::types::{Offset, OffsetAndMetadata, TopicPartition};
 /// The methods run inside `poll`, `unsubscribe` or `close`, on the task that called it, and hold up the rebalance of the
 /// whole group while they run. Revocation comes before the partitions are given away, so that what belongs to them can be
 /// finished and committed; assignment comes before the first record of a new partition.
+///
+/// A panic of the listener goes through the call that it runs in. A caller that catches it has a consumer that rejoins its
+/// group at the next poll, and tells the listener as before.
 ///
 /// With eager assignors a rebalance revokes everything and then assigns everything anew. With cooperative ones only what
 /// moves is revoked, and only what is new is assigned.
@@ -175,14 +179,21 @@ impl Consumer {
         let mut listener = listener.into_inner();
         let start = self.now();
         let mut context = RebalanceContext { consumer: self };
-        match event {
+        let called = catch_unwind(AssertUnwindSafe(|| match event {
             Event::Assigned => listener.on_partitions_assigned(&mut context, partitions),
             Event::Revoked => listener.on_partitions_revoked(&mut context, partitions),
             Event::Lost => listener.on_partitions_lost(&mut context, partitions),
-        }
+        }));
         self.listener = Some(Mutex::new(listener));
         if let Some(group) = &self.group {
             group.metrics.coordinator.listener_called(event, start);
+            if called.is_err() {
+                // What the rebalance had come to is lost on the way out.
+                group.member.request_rejoin("the rebalance listener panicked");
+            }
+        }
+        if let Err(panic) = called {
+            resume_unwind(panic);
         }
     }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::client::consumer::{AutoOffsetReset, ConsumerConfig};
-use crate::config::property::{invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_list};
+use crate::config::property::{
+    bounded, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_list,
+};
 use crate::error::{Error, Result};
 use crate::types::IsolationLevel;
 
@@ -67,8 +69,8 @@ pub(super) fn set(config: &mut ConsumerConfig, name: &str, text: &str) -> Result
         }
         "default.api.timeout.ms" => config.default_api_timeout = ms()?,
         "request.timeout.ms" => config.request_timeout = ms()?,
-        "retry.backoff.ms" => config.retry_backoff = parse_duration_ms(name, text, 0..)?,
-        "retry.backoff.max.ms" => config.retry_backoff_max = parse_duration_ms(name, text, 0..)?,
+        "retry.backoff.ms" => config.retry_backoff = bounded(parse_duration_ms(name, text, 0..)?),
+        "retry.backoff.max.ms" => config.retry_backoff_max = bounded(parse_duration_ms(name, text, 0..)?),
         "allow.auto.create.topics" => config.allow_auto_create_topics = parse_bool(name, text)?,
         "exclude.internal.topics" => config.exclude_internal_topics = parse_bool(name, text)?,
         "group.protocol" if text.trim().eq_ignore_ascii_case("classic") => {}

@@ -287,10 +287,11 @@ impl IntoIter {
         let mut positions: Vec<(TopicPartition, Offset)> = Vec::new();
         for (start, run) in self.records.runs_with_start().skip(self.run) {
             let rest = &batches[start.max(self.batch).min(run.end)..run.end];
-            if let Some(offset) = rest.iter().find_map(|batch| batch.records.next_offset())
-                && positions.iter().all(|(other, _)| *other != run.topic_partition)
-            {
-                positions.push((run.topic_partition.clone(), offset));
+            // An interceptor may have put them into another order.
+            let Some(offset) = rest.iter().filter_map(|batch| batch.records.next_offset()).min() else { continue };
+            match positions.iter_mut().find(|(known, _)| *known == run.topic_partition) {
+                Some((_, lowest)) => *lowest = offset.min(*lowest),
+                None => positions.push((run.topic_partition.clone(), offset)),
             }
         }
         positions

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::client::producer::interceptor::Interceptors;
 use crate::client::producer::{Partitioning, ProducerInterceptor};
 use crate::config::property::{
-    check_range, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_i64, parse_list,
+    bounded, check_range, invalid, not_built, parse_bool, parse_duration_ms, parse_enum, parse_i32, parse_i64,
+    parse_list,
 };
 use crate::error::{Error, Result};
 use crate::types::{Acks, CompressionType};
@@ -463,12 +464,6 @@ impl Settings {
         let doublings = times.saturating_sub(1).min(31);
         self.retry_backoff.saturating_mul(1 << doublings).min(self.retry_backoff_max)
     }
-}
-
-/// Kafka's `Long.MAX_VALUE` ms means never. A century is as good, and an instant can be moved by two of them.
-fn bounded(duration: Duration) -> Duration {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    duration.min(CENTURY)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! [`Delivery`]: the future of one record, and the [`BatchCell`] that it shares with its batch.
 
-#[cfg(not(brokerless_loom))]
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -322,9 +321,14 @@ impl Completion {
     /// not keep the others from running; the panic hook has reported it.
     pub(super) fn complete(&self, outcome: Outcome, timestamps: Timestamps, callbacks: Callbacks) {
         let resolved = Resolved { outcome, timestamps };
-        for (index, callback) in callbacks {
-            let result = resolved.record(&self.0.topic_partition, index);
-            drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || callback(result))));
+        if !callbacks.is_empty() {
+            // One callback may send, and so have another batch's run inside of it.
+            let outer = IN_CALLBACK.replace(true);
+            for (index, callback) in callbacks {
+                let result = resolved.record(&self.0.topic_partition, index);
+                drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || callback(result))));
+            }
+            IN_CALLBACK.set(outer);
         }
         self.0.resolve(resolved);
     }
@@ -337,6 +341,20 @@ impl Drop for Completion {
             self.0.resolve(Resolved { outcome, timestamps: Timestamps::default() });
         }
     }
+}
+
+thread_local! {
+    /// Whether this thread is running callbacks.
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Refuses, in a callback, to wait for everything that was sent: the callback's own batch resolves after it.
+pub(super) fn refuse_in_callback(call: &str) -> Result<()> {
+    if IN_CALLBACK.get() {
+        let message = format!("{call} inside a callback is not permitted because it may lead to deadlock");
+        return Err(Error::illegal_state(message));
+    }
+    Ok(())
 }
 
 /// What a closed producer answers.

@@ -8,7 +8,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::partition_info::PartitionInfo;
-use crate::client::producer::delivery::{Callback, producer_closed};
+use crate::client::producer::delivery::{Callback, producer_closed, refuse_in_callback};
 use crate::client::producer::driver::Driver;
 use crate::client::producer::memory::Grant;
 use crate::client::producer::shared::{Attempt, Blocked, Sent, Shared};
@@ -321,8 +321,10 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// Closed, if the producer was closed before.
+    /// Closed, if the producer was closed before. An illegal state inside a callback, for whose batch it would wait for
+    /// ever.
     pub async fn flush(&self) -> Result<()> {
+        refuse_in_callback("Producer::flush")?;
         if self.shared.is_closed() {
             return Err(producer_closed());
         }
@@ -345,8 +347,9 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// None at present.
+    /// An illegal state inside a callback, for whose batch it would wait for ever.
     pub async fn close(&self) -> Result<()> {
+        refuse_in_callback("Producer::close")?;
         self.shared.close();
         self.complete_everything().await;
         self.shared.terminate();
