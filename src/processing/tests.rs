@@ -257,7 +257,10 @@ fn a_partition_that_stands_still_is_paused_and_no_other() {
     assert_eq!(schedule.holds(), None);
     let committed: Vec<_> =
         schedule.uncommitted().into_iter().map(|(partition, it)| (partition, it.offset())).collect();
-    assert_eq!(committed.into_iter().collect::<BTreeMap<_, _>>(), BTreeMap::from([(partition(0), 0), (partition(1), 1)]));
+    assert_eq!(
+        committed.into_iter().collect::<BTreeMap<_, _>>(),
+        BTreeMap::from([(partition(0), 0), (partition(1), 1)])
+    );
 }
 
 /// Completes what is at a handler and what comes after it.
