@@ -680,9 +680,12 @@ async fn idle_partitions_are_handed_over_at_their_positions() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(committed(&cluster, "g", 2).await, BTreeMap::new());
         let (second, second_run) = processor(&cluster, consumer, config, &ledger, 1);
-        while committed(&cluster, "g", 2).await.is_empty() {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let handed_over = async {
+            while committed(&cluster, "g", 2).await.is_empty() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), handed_over).await.expect("the rebalance commits the positions");
         send(&cluster, 0, 3..4).await;
         send(&cluster, 1, 0..1).await;
         until(|| ledger.lock().ended.len() == 2).await;
