@@ -27,7 +27,7 @@ pub enum FailurePolicy {
     /// whoever gets its partition next.
     #[default]
     Stop,
-    /// Count it as processed and go on.
+    /// Count it as skipped, take it for complete, and go on.
     Skip,
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use super::listener::Revoker;
+use super::listener::{Revoker, keep_existing};
 use super::schedule::{Holds, Offsets, Shared};
 use super::worker::work;
 use super::{FailedRecord, ProcessingConfig, ProcessingError};
@@ -60,6 +60,7 @@ use crate::types::TopicPartition;
 /// # Ok(()) }
 /// ```
 pub struct ParallelConsumer {
+    cluster: Cluster,
     consumer: Consumer,
     config: Arc<ProcessingConfig>,
     shared: Arc<Shared>,
@@ -77,7 +78,7 @@ impl ParallelConsumer {
         let consumer = cluster.consumer(consumer)?;
         consumer.group_metadata()?;
         let shared = Arc::new(Shared::new(&config));
-        Ok(Self { consumer, config: Arc::new(config), shared })
+        Ok(Self { cluster: cluster.clone(), consumer, config: Arc::new(config), shared })
     }
 
     /// Subscribes to topics: see [`Consumer::subscribe`].
@@ -107,7 +108,8 @@ impl ParallelConsumer {
     }
 
     fn revoker(&self) -> Revoker {
-        Revoker { shared: Arc::clone(&self.shared), timeout: self.config.revoke_timeout }
+        let (shared, cluster) = (Arc::clone(&self.shared), self.cluster.clone());
+        Revoker { shared, cluster, timeout: self.config.revoke_timeout }
     }
 
     /// Something to end [`run`](Self::run) with, from anywhere.
@@ -118,7 +120,7 @@ impl ParallelConsumer {
     /// Processes records until it is shut down, or a record or the consumer fails. Then it finishes what is to be
     /// finished, within `shutdown_timeout`, commits, and leaves the group.
     ///
-    /// `handler` gets each record in a task of its own kind: at most `max_concurrency` at a time, on the runtime that
+    /// `handler` gets each record in one of at most `max_concurrency` tasks, on the runtime that
     /// this is called on. They are cancelled when this future is dropped, which neither commits nor waits, and none of
     /// them is left when it ends.
     ///
@@ -127,16 +129,16 @@ impl ParallelConsumer {
     /// [`ProcessingError::Consumer`] for what [`Consumer::poll`] cannot recover from, and for the last commit.
     ///
     /// # Panics
-    /// If the handler does: nothing is committed then.
+    /// If the handler does: nothing more is committed then.
     pub async fn run<H, F, E>(self, handler: H) -> Result<ProcessingSummary, ProcessingError<E>>
     where
         H: Fn(OwnedConsumerRecord) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Send + 'static,
     {
-        let Self { consumer, config, shared } = self;
+        let Self { cluster, consumer, config, shared } = self;
         let mut workers = JoinSet::new();
-        let mut reading = Reading { consumer, shared: Arc::clone(&shared), commit: None };
+        let mut reading = Reading { cluster, consumer, shared: Arc::clone(&shared), commit: None };
         let handler = Arc::new(handler);
         let mut ticks = tokio::time::interval(config.commit_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -147,6 +149,9 @@ impl ParallelConsumer {
         loop {
             // Before the look at the schedule, so that no change falls between the two.
             let mut changed = pin!(shared.changed());
+            if reading.commit.is_none() && shared.lock().has_begun() {
+                reading.commit();
+            }
             loop {
                 let started = shared.lock().start();
                 let Some((id, job)) = started else { break };
@@ -193,7 +198,7 @@ impl ParallelConsumer {
                         records.next_offsets().map(|(partition, next)| (partition.clone(), next)).collect();
                     let mut schedule = shared.lock();
                     records.into_iter().for_each(|record| schedule.take(record));
-                    schedule.pass(positions);
+                    schedule.advance(positions);
                 }
                 Event::Polled(Err(error)) if is_passing(error.code()) => {}
                 Event::Polled(Err(error)) => {
@@ -215,7 +220,15 @@ impl ParallelConsumer {
                 Event::Late => break,
             }
         }
-        workers.shutdown().await;
+        workers.abort_all();
+        while let Some(ended) = workers.join_next().await {
+            match ended {
+                Ok(Some(failed)) => outcome = outcome.and(Err(ProcessingError::Handler(Box::new(failed)))),
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                // Complete, or cancelled.
+                Ok(None) | Err(_) => {}
+            }
+        }
         reading.advance();
         let summary = shared.change(|schedule| schedule.cancel());
         let ended = reading.end(config.shutdown_timeout, can_poll).await;
@@ -243,6 +256,7 @@ enum Event<E> {
 
 /// The loop's consumer.
 struct Reading {
+    cluster: Cluster,
     consumer: Consumer,
     shared: Arc<Shared>,
     /// The commit under way.
@@ -269,11 +283,21 @@ impl Reading {
         self.shared.lock().advance(self.consumer.consumed());
     }
 
+    /// What may be committed now. Interceptors may return records of any partition; those that this consumer does not own
+    /// are not for it to commit.
+    fn uncommitted(&self) -> Offsets {
+        let assigned = self.consumer.assignment();
+        let mut offsets = self.shared.lock().uncommitted();
+        offsets.retain(|(topic_partition, _)| assigned.contains(topic_partition));
+        keep_existing(&self.cluster, &mut offsets);
+        offsets
+    }
+
     /// Commits what is complete, unless a commit is under way.
     fn commit(&mut self) {
         if self.commit.is_none() {
             self.advance();
-            let offsets = self.shared.lock().uncommitted();
+            let offsets = self.uncommitted();
             if !offsets.is_empty() {
                 self.commit = Some((offsets.clone(), self.consumer.commit_offsets_async(offsets)));
             }
@@ -291,7 +315,7 @@ impl Reading {
     async fn end(mut self, timeout: Duration, can_poll: bool) -> Result<()> {
         let committed = tokio::time::timeout(timeout, async {
             loop {
-                let offsets = self.shared.lock().uncommitted();
+                let offsets = self.uncommitted();
                 let committed = match offsets.is_empty() {
                     true => Ok(()),
                     false => self.consumer.commit_offsets(offsets.clone()).await,
@@ -299,8 +323,15 @@ impl Reading {
                 match committed {
                     // The rebalance may end in time; all partitions are paused.
                     Err(error) if error.code() == ErrorCode::RebalanceInProgress && can_poll => {
-                        self.consumer.poll(REBALANCE_STEP).await?;
+                        match self.consumer.poll(REBALANCE_STEP).await {
+                            // Those of interceptors, which are not processed any more.
+                            Ok(records) => records.into_iter().for_each(|record| self.shared.lock().take(record)),
+                            Err(error) if is_passing(error.code()) => {}
+                            Err(error) => return Err(error),
+                        }
                     }
+                    // Deleted since it was looked up: what is left is committed.
+                    Err(error) if error.code() == ErrorCode::UnknownTopicOrPartition => {}
                     Ok(()) => {
                         self.shared.lock().committed(&offsets);
                         return Ok(());
@@ -319,9 +350,11 @@ impl Reading {
 /// How long to let a rebalance proceed before the last commit is tried again.
 const REBALANCE_STEP: Duration = Duration::from_millis(50);
 
-/// Refused commits that a rebalance explains: what they were for is read again by the partitions' owners.
+/// Refused commits that a rebalance explains: what they were for is read again by the partitions' owners, unless it was
+/// deleted.
 fn is_passing(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId)
+    use ErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId, UnknownTopicOrPartition};
+    matches!(code, RebalanceInProgress | IllegalGeneration | UnknownMemberId | UnknownTopicOrPartition)
 }
 
 /// What a [`ParallelConsumer`] did.

@@ -1,6 +1,6 @@
 //! [`Schedule`]: which record runs next, and what may be committed. [`Shared`]: the same behind a lock.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -58,9 +58,16 @@ pub(super) struct Schedule {
     max_in_flight: usize,
     max_poll_records: usize,
     phase: Phase,
-    /// One for each partition that records were taken of, while it is assigned.
+    /// One for each partition that is assigned and has a position, or of which records were taken.
     windows: HashMap<WindowId, Window>,
     assigned: HashMap<TopicPartition, WindowId>,
+    /// What was revoked in the rebalance under way. The consumer may still have positions of it, past records that did not
+    /// get complete.
+    revoked: HashSet<TopicPartition>,
+    /// How many of the assigned windows have a share.
+    sharing: usize,
+    /// Whether one has got its first record.
+    has_begun: bool,
     /// What may go to a handler now, in the order in which that came to be.
     ready: VecDeque<Job>,
     /// For each lane of which a record is ready or at a handler, what comes after that.
@@ -88,6 +95,9 @@ impl Schedule {
             phase: Phase::Running,
             windows: HashMap::new(),
             assigned: HashMap::new(),
+            revoked: HashSet::new(),
+            sharing: 0,
+            has_begun: false,
             ready: VecDeque::new(),
             lanes: HashMap::new(),
             workers: HashMap::new(),
@@ -108,18 +118,27 @@ impl Schedule {
 
 // Records, from poll to complete.
 impl Schedule {
-    /// Takes a record that a poll returned.
+    /// Takes a record that a poll returned. Once it is stopped, that is only noted, for the record to be read again.
     pub(super) fn take(&mut self, record: OwnedConsumerRecord) {
-        if self.phase == Phase::Stopped {
-            return;
-        }
         let id = self.window_of(record.topic_partition());
-        let share = self.share();
         let Some(window) = self.windows.get_mut(&id) else { return };
         window.take(record.offset(), record.leader_epoch());
+        if !std::mem::replace(&mut window.is_sharing, true) {
+            (self.sharing, self.has_begun) = (self.sharing + 1, true);
+            // The others' shares are smaller now.
+            let share = self.share();
+            for window in self.windows.values_mut() {
+                self.holds_changed |= window.pause_from(share);
+            }
+        }
+        let share = self.share();
+        let Some(window) = self.windows.get_mut(&id) else { return };
         self.in_flight += 1;
         self.holds_changed |= window.pause_from(share);
         self.look_for_room();
+        if self.phase == Phase::Stopped {
+            return;
+        }
         let lane = match self.order {
             ProcessingOrder::Partition => Some((id, Bytes::new())),
             ProcessingOrder::Key => record.key_bytes().map(|key| (id, key.clone())),
@@ -135,32 +154,21 @@ impl Schedule {
         self.ready.push_back(job);
     }
 
-    /// Notes the positions behind what a poll returned, once its records are taken: partitions of which interceptors
-    /// dropped all records have windows, too.
-    pub(super) fn pass(&mut self, positions: Offsets) {
-        if self.phase != Phase::Stopped {
-            for (topic_partition, _) in &positions {
-                self.window_of(topic_partition);
-            }
-            self.advance(positions);
-        }
-    }
-
-    /// Notes positions of the consumer, between polls: it may have passed offsets without records.
+    /// Notes positions of the consumer, once the records that it returned are taken: it may have passed offsets without
+    /// records, or with records that interceptors dropped. Partitions that stand still get windows, too: unless their
+    /// positions are committed, what comes to them is missed where `auto.offset.reset` is `latest`.
     pub(super) fn advance(&mut self, positions: Offsets) {
-        // Records may have been refused.
-        if self.phase == Phase::Stopped {
-            return;
-        }
         for (topic_partition, position) in positions {
-            let window = self.assigned.get(&topic_partition).and_then(|id| self.windows.get_mut(id));
-            if let Some(window) = window {
-                window.advance(position);
+            if !self.revoked.contains(&topic_partition) {
+                let id = self.window_of(&topic_partition);
+                if let Some(window) = self.windows.get_mut(&id) {
+                    window.advance(position);
+                }
             }
         }
     }
 
-    /// The window of a partition, which is a new one if nothing was taken of it since it was assigned.
+    /// The window of a partition, which is a new one if nothing was known of it since it was assigned.
     fn window_of(&mut self, topic_partition: &TopicPartition) -> WindowId {
         if let Some(id) = self.assigned.get(topic_partition) {
             return *id;
@@ -168,11 +176,6 @@ impl Schedule {
         let id = self.next_id();
         self.assigned.insert(topic_partition.clone(), id);
         self.windows.insert(id, Window::new(topic_partition.clone()));
-        // The others' shares are smaller now.
-        let share = self.share();
-        for window in self.windows.values_mut() {
-            self.holds_changed |= window.pause_from(share);
-        }
         id
     }
 
@@ -252,7 +255,7 @@ impl Schedule {
     /// How many records a partition may hold before it is paused. All together hold at most half of what there is room
     /// for, so that a partition that stands still leaves the others room.
     fn share(&self) -> usize {
-        (self.max_in_flight / 2 / self.assigned.len().max(1)).max(1)
+        (self.max_in_flight / 2 / self.sharing.max(1)).max(1)
     }
 
     /// Which partitions not to read; `None` if nothing changed since it was last asked.
@@ -272,8 +275,16 @@ impl Schedule {
         self.is_full || self.phase != Phase::Running
     }
 
+    /// Whether a partition got its first record since this was last asked: what is to be committed of it had better be
+    /// before a handler has it.
+    pub(super) fn has_begun(&mut self) -> bool {
+        std::mem::take(&mut self.has_begun)
+    }
+
     pub(super) fn uncommitted(&self) -> Offsets {
-        self.windows.values().filter(|window| !window.is_revoked).filter_map(Window::uncommitted).collect()
+        let is_ours = |window: &&Window| !window.is_revoked && !self.revoked.contains(&window.topic_partition);
+        let assigned = self.windows.values().filter(is_ours);
+        assigned.filter_map(Window::uncommitted).collect()
     }
 
     /// Notes what a commit said that was accepted.
@@ -289,14 +300,24 @@ impl Schedule {
 
 // Endings: of an assignment, of it all.
 impl Schedule {
+    /// A rebalance is over, and these partitions came with it. Returns windows to end: interceptors may have brought
+    /// records of partitions that were others' then.
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) -> Vec<WindowId> {
+        let windows = self.revoke(partitions);
+        self.revoked.clear();
+        windows
+    }
+
     /// These partitions are about to go: nothing more of them is started. Returns their windows.
     pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) -> Vec<WindowId> {
         let ids: Vec<_> = partitions.iter().filter_map(|partition| self.assigned.remove(partition)).collect();
         for id in &ids {
             if let Some(window) = self.windows.get_mut(id) {
                 window.is_revoked = true;
+                self.sharing -= usize::from(window.is_sharing);
             }
         }
+        self.revoked.extend(partitions.iter().cloned());
         self.revoking += ids.len();
         self.drop_jobs(|job| ids.contains(&job.window));
         ids

@@ -119,6 +119,7 @@ impl Model {
             }
             Step::Complete(_) => {}
             Step::Commit => {
+                self.schedule.advance(self.consumed());
                 let offsets = self.schedule.uncommitted();
                 for (partition, position) in &offsets {
                     self.commit(partition.partition(), position.offset());
@@ -127,7 +128,9 @@ impl Model {
                 assert!(self.schedule.uncommitted().is_empty());
             }
             Step::Revoke(index, waits) => {
+                self.schedule.advance(self.consumed());
                 let windows = self.schedule.revoke(&[partition(index)]);
+                self.assert_says_nothing_of(index);
                 while waits && !self.schedule.is_idle(&windows) {
                     let at = self.running.iter().position(|(_, job)| job.record.partition() == index).unwrap();
                     let (worker, job) = self.running.swap_remove(at);
@@ -144,6 +147,9 @@ impl Model {
                 for (worker, job) in late {
                     assert!(self.schedule.complete(worker, &job, false).is_none());
                 }
+                self.assert_says_nothing_of(index);
+                let strangers = self.schedule.assign(&[partition(index)]);
+                assert!(strangers.is_empty());
                 self.taken.remove(&index);
                 self.started.retain(|(of, _), _| *of != index);
                 self.positions.insert(index, self.committed.get(&index).copied().unwrap_or(0));
@@ -180,11 +186,23 @@ impl Model {
         }
     }
 
-    /// A commit says where the completed prefix ends, no more and no less.
+    /// The consumer's positions. Those of partitions that stand still are among them.
+    fn consumed(&self) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+        let position = |index| self.positions.get(&index).copied().unwrap_or(0);
+        (0..PARTITIONS).map(|index| (partition(index), OffsetAndMetadata::new(position(index)))).collect()
+    }
+
+    /// A revoked partition stays among the positions until the rebalance is over: they are not to be committed.
+    fn assert_says_nothing_of(&mut self, index: i32) {
+        self.schedule.advance(self.consumed());
+        assert!(self.schedule.uncommitted().iter().all(|(it, _)| *it != partition(index)));
+    }
+
+    /// A commit says what the first record is that is not complete, or else where the consumer is.
     fn commit(&mut self, index: i32, offset: Offset) {
-        let offsets = &self.taken[&index];
-        let prefix = offsets.iter().take_while(|(_, complete)| **complete).last();
-        assert_eq!(prefix.map(|(last, _)| last + 1), Some(offset));
+        let mut offsets = self.taken.get(&index).into_iter().flatten();
+        let first = offsets.find(|(_, complete)| !**complete).map(|(offset, _)| *offset);
+        assert_eq!(first.unwrap_or_else(|| self.positions.get(&index).copied().unwrap_or(0)), offset);
         self.committed.insert(index, offset);
     }
 }
@@ -239,7 +257,10 @@ fn a_partition_that_stands_still_is_paused_and_no_other() {
     assert_eq!(schedule.holds(), None);
     let committed: Vec<_> =
         schedule.uncommitted().into_iter().map(|(partition, it)| (partition, it.offset())).collect();
-    assert_eq!(committed, [(partition(1), 1)]);
+    assert_eq!(
+        committed.into_iter().collect::<BTreeMap<_, _>>(),
+        BTreeMap::from([(partition(0), 0), (partition(1), 1)])
+    );
 }
 
 /// Completes what is at a handler and what comes after it.
@@ -279,6 +300,16 @@ fn shares_get_smaller_when_partitions_come() {
 }
 
 #[test]
+fn partitions_that_stand_still_have_no_share() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default().max_in_flight(16));
+    schedule.advance((0..PARTITIONS).map(|index| (partition(index), OffsetAndMetadata::new(0))).collect());
+    take(&mut schedule, 0, 0..7);
+    assert_eq!(schedule.holds(), None);
+    take(&mut schedule, 0, 7..8);
+    assert_eq!(schedule.holds(), Some(Holds::Only(BTreeSet::from([partition(0)]))));
+}
+
+#[test]
 fn a_failure_after_the_window_ended_is_none() {
     let mut schedule = Schedule::new(&ProcessingConfig::default());
     take(&mut schedule, 0, 0..1);
@@ -299,7 +330,7 @@ async fn a_worker_whose_window_ended_returns_no_failure() {
     let ending = Arc::clone(&shared);
     let handler = Arc::new(move |_| {
         let windows = ending.lock().revoke(&[partition(0)]);
-        assert!(ending.end(&windows).is_empty());
+        assert_eq!(ending.end(&windows), [(partition(0), OffsetAndMetadata::new(0))]);
         std::future::ready(Err::<(), _>("late"))
     });
     assert!(work(Arc::clone(&shared), config, handler, worker, job).await.is_none());
@@ -322,24 +353,69 @@ fn stopping_gives_back_what_has_not_been_started() {
     assert_eq!((summary.processed, summary.skipped, summary.unfinished), (0, 1, 5));
 }
 
+/// `uncommitted` in the order of partitions.
+fn uncommitted(schedule: &Schedule) -> Vec<(TopicPartition, OffsetAndMetadata)> {
+    let mut offsets = schedule.uncommitted();
+    offsets.sort_by_key(|(partition, _)| partition.partition());
+    offsets
+}
+
 #[test]
-fn positions_without_records_are_committed_unless_records_were_refused() {
+fn positions_are_committed_up_to_records_that_are_not_complete() {
     let mut schedule = Schedule::new(&ProcessingConfig::default());
     let at = |index, offset| (partition(index), OffsetAndMetadata::new(offset));
     take(&mut schedule, 0, 0..1);
-    schedule.pass(vec![at(0, 1), at(1, 4)]);
-    assert_eq!(schedule.uncommitted(), [at(1, 4)]);
+    schedule.advance(vec![at(0, 1), at(1, 4)]);
+    assert_eq!(uncommitted(&schedule), [at(0, 0), at(1, 4)]);
     let (worker, job) = schedule.start().unwrap();
     complete_all(&mut schedule, worker, job);
-    // A marker behind the record; nothing is known of the third.
+    // A marker behind the record; one more partition, of which nothing came.
     schedule.advance(vec![at(0, 2), at(2, 7)]);
-    let mut offsets = schedule.uncommitted();
-    offsets.sort_by_key(|(partition, _)| partition.partition());
-    assert_eq!(offsets, [at(0, 2), at(1, 4)]);
-    schedule.stop();
-    take(&mut schedule, 0, 2..3);
-    schedule.pass(vec![at(0, 3)]);
-    schedule.advance(vec![at(0, 3)]);
+    let offsets = uncommitted(&schedule);
+    assert_eq!(offsets, [at(0, 2), at(1, 4), at(2, 7)]);
     schedule.committed(&offsets);
+    schedule.stop();
+    // What comes then is refused, and read again.
+    take(&mut schedule, 0, 2..3);
+    take(&mut schedule, 1, 4..6);
+    take(&mut schedule, 3, 8..9);
+    schedule.advance(vec![at(0, 3), at(1, 6), at(2, 9), at(3, 9)]);
+    assert!(schedule.start().is_none());
+    assert_eq!(uncommitted(&schedule), [at(2, 9), at(3, 8)]);
+}
+
+/// In a cooperative rebalance the consumer has a position of what was revoked until the rebalance is over, past what was
+/// cancelled: committing that loses records.
+#[test]
+fn a_revoked_partition_gets_no_window_from_its_position() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default());
+    let at = |index, offset| (partition(index), OffsetAndMetadata::new(offset));
+    take(&mut schedule, 0, 3..5);
+    schedule.start().unwrap();
+    let windows = schedule.revoke(&[partition(0), partition(1)]);
+    for _ in 0..2 {
+        schedule.advance(vec![at(0, 5), at(1, 7), at(2, 9)]);
+        assert_eq!(schedule.uncommitted(), [at(2, 9)]);
+        if !schedule.is_idle(&windows) {
+            assert_eq!(schedule.end(&windows).0, [at(0, 3)]);
+        }
+    }
+    schedule.assign(&[]);
+    // It comes back in another rebalance.
+    schedule.assign(&[partition(0)]);
+    schedule.advance(vec![at(0, 3)]);
+    assert_eq!(uncommitted(&schedule), [at(0, 3), at(2, 9)]);
+}
+
+/// An interceptor brought a record of a partition that was another's. Once it is this consumer's, that must not be taken
+/// for a position.
+#[test]
+fn what_was_known_of_a_partition_before_it_came_is_forgotten() {
+    let mut schedule = Schedule::new(&ProcessingConfig::default());
+    take(&mut schedule, 0, 5..6);
+    let (worker, job) = schedule.start().unwrap();
+    complete_all(&mut schedule, worker, job);
+    let strangers = schedule.assign(&[partition(0)]);
+    schedule.end(&strangers);
     assert_eq!(schedule.uncommitted(), []);
 }

@@ -10,15 +10,17 @@ pub(super) struct Window {
     pub(super) topic_partition: TopicPartition,
     /// From the first record that is not complete on, in order of offset. Interceptors may have added the same twice.
     entries: VecDeque<Entry>,
-    /// What to commit: behind the completed prefix. `None` until the first record is complete.
+    /// The offset behind the completed prefix, and its last record's epoch. `None` until the first record is complete.
     prefix: Option<(Offset, LeaderEpoch)>,
-    /// What to commit once nothing is left: the consumer's position. It is past the last record where offsets without
-    /// records follow.
+    /// What to commit while nothing is left: the consumer's position. It is past the last record where offsets without
+    /// records follow, and all there is of a partition that stands still.
     position: Option<OffsetAndMetadata>,
     /// The last offset whose commit was accepted.
     committed: Option<Offset>,
     /// How many of its records are at handlers.
     pub(super) running: usize,
+    /// Whether records were taken of it: then it has a share of what there is room for.
+    pub(super) is_sharing: bool,
     /// Whether the partition is about to go: nothing new of it gets to a handler.
     pub(super) is_revoked: bool,
     /// Whether the consumer was told to pause it for holding more than its share.
@@ -41,6 +43,7 @@ impl Window {
             position: None,
             committed: None,
             running: 0,
+            is_sharing: false,
             is_revoked: false,
             is_paused: false,
         }
@@ -92,15 +95,17 @@ impl Window {
         before - self.entries.len()
     }
 
-    /// What to commit; `None` if that has been accepted already.
+    /// What to commit: the first record that is not complete, or else the position. `None` if that has been accepted
+    /// already.
+    ///
+    /// The first record is committed before anything is complete, too: without a committed offset, the partition's next
+    /// owner would begin where `auto.offset.reset` says, and `latest` is behind it.
     pub(super) fn uncommitted(&self) -> Option<(TopicPartition, OffsetAndMetadata)> {
-        let prefix = || {
-            let (offset, leader_epoch) = self.prefix?;
-            // Not past what came again from before it.
-            let is_complete = self.entries.front().is_none_or(|first| first.offset >= offset);
-            is_complete.then(|| OffsetAndMetadata::new(offset).with_leader_epoch(Some(leader_epoch)))
+        let at = |offset| OffsetAndMetadata::new(offset).with_leader_epoch(self.prefix.map(|(_, epoch)| epoch));
+        let position = match self.entries.front() {
+            Some(first) => at(first.offset),
+            None => self.position.clone().or_else(|| self.prefix.map(|(offset, _)| at(offset)))?,
         };
-        let position = self.position.clone().filter(|_| self.entries.is_empty()).or_else(prefix)?;
         (self.committed != Some(position.offset())).then(|| (self.topic_partition.clone(), position))
     }
 
@@ -121,7 +126,9 @@ mod tests {
             window.take(offset, LeaderEpoch(1));
         }
         let next = |window: &Window| window.uncommitted().map(|(_, position)| position.offset());
-        assert_eq!((window.complete(5), next(&window), window.len()), (0, None, 4));
+        assert_eq!((window.complete(5), next(&window), window.len()), (0, Some(3), 4));
+        window.committed(3);
+        assert_eq!(next(&window), None);
         assert_eq!((window.complete(3), next(&window), window.len()), (2, Some(6), 2));
         window.committed(6);
         assert_eq!((window.complete(9), next(&window)), (0, None));
@@ -133,10 +140,13 @@ mod tests {
     fn an_empty_window_commits_the_position() {
         let mut window = Window::new(TopicPartition::new("t", 0));
         let next = |window: &Window| window.uncommitted().map(|(_, position)| position.offset());
+        assert_eq!(next(&window), None);
+        window.advance(OffsetAndMetadata::new(2));
+        assert_eq!(next(&window), Some(2));
         window.take(3, LeaderEpoch(1));
         window.take(4, LeaderEpoch(1));
         window.advance(OffsetAndMetadata::new(7));
-        assert_eq!(next(&window), None);
+        assert_eq!(next(&window), Some(3));
         window.complete(3);
         assert_eq!(next(&window), Some(4));
         window.complete(4);
@@ -145,6 +155,22 @@ mod tests {
         assert_eq!(next(&window), None);
         window.advance(OffsetAndMetadata::new(9));
         assert_eq!(next(&window), Some(9));
+        // Not back to behind the last record.
+        window.take(9, LeaderEpoch(1));
+        assert_eq!(next(&window), Some(9));
+    }
+
+    #[test]
+    fn the_epoch_is_that_of_the_last_complete_record() {
+        let mut window = Window::new(TopicPartition::new("t", 0));
+        let next = |window: &Window| window.uncommitted().map(|(_, at)| (at.offset(), at.leader_epoch()));
+        window.take(3, LeaderEpoch(1));
+        window.take(4, LeaderEpoch(2));
+        assert_eq!(next(&window), Some((3, None)));
+        window.complete(3);
+        assert_eq!(next(&window), Some((4, Some(LeaderEpoch(1)))));
+        window.complete(4);
+        assert_eq!(next(&window), Some((5, Some(LeaderEpoch(2)))));
     }
 
     #[test]
@@ -154,15 +180,15 @@ mod tests {
         for offset in [2, 0, 1, 1] {
             window.take(offset, LeaderEpoch(1));
         }
-        assert_eq!((window.complete(1), window.complete(2), next(&window)), (0, 0, None));
+        assert_eq!((window.complete(1), window.complete(2), next(&window)), (0, 0, Some(0)));
         assert_eq!((window.complete(0), window.len(), window.unfinished()), (2, 2, 1));
         // The other one of the two is not complete.
-        assert_eq!(next(&window), None);
+        assert_eq!(next(&window), Some(1));
         assert_eq!((window.complete(1), next(&window), window.complete(1)), (2, Some(3), 0));
         window.committed(3);
         window.take(0, LeaderEpoch(1));
         window.take(5, LeaderEpoch(1));
-        assert_eq!((window.complete(5), next(&window)), (0, None));
+        assert_eq!((window.complete(5), next(&window)), (0, Some(0)));
         assert_eq!((window.complete(0), next(&window)), (2, Some(6)));
     }
 }

@@ -44,7 +44,7 @@ impl RequesterConfig {
         self
     }
 
-    /// How many requests may be unanswered at a time. Default: 1,000.
+    /// How many requests may be unanswered at a time. Default: 1,000; at least 1.
     pub fn max_in_flight(mut self, requests: u32) -> Self {
         self.max_in_flight = requests;
         self

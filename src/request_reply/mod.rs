@@ -42,7 +42,8 @@
 //! 1. At most `max_in_flight` requests of a requester are unanswered; others wait, within their own timeout.
 //! 2. A request ends with its reply, its timeout, or an error, and leaves nothing behind. A reply that comes later, or
 //!    again, is counted and dropped.
-//! 3. A responder commits a request after its reply is acknowledged: it may be answered twice, but not missed.
+//! 3. A responder commits a request after its reply is acknowledged, and where a partition begins before its first request
+//!    is answered: a request that was read may be answered twice, but not missed.
 //!
 //! Time is tokio's. Random is the half of the correlation id that tells requesters apart.
 

@@ -53,7 +53,8 @@ impl Requester {
     /// `UNKNOWN_TOPIC_OR_PARTITION` for the reply topic; `INVALID_CONFIG`; an illegal state outside of a tokio runtime.
     pub async fn open(cluster: &Cluster, producer: Producer, config: RequesterConfig) -> Result<Self> {
         config.validate()?;
-        let mut consumer = cluster.consumer(ConsumerConfig::default())?;
+        // The reply topic has to exist: asking for it must not create it.
+        let mut consumer = cluster.consumer(ConsumerConfig::default().allow_auto_create_topics(false))?;
         let requester = fastrand::u64(..);
         let partitions = consumer.partitions_for(&config.reply_topic).await?.len() as i32;
         let partition = config.partition.unwrap_or((requester % partitions as u64) as i32);
@@ -94,6 +95,9 @@ impl Requester {
     }
 
     /// The same with a timeout of its own.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
     pub async fn request_timeout(&self, record: ProducerRecord<'_>, timeout: Duration) -> Result<OwnedConsumerRecord> {
         if self.inner.closing.load(Ordering::Acquire) {
             return Err(closed());

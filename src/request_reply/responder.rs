@@ -1,14 +1,16 @@
 //! [`Responder`]: answers requests in a loop.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::client::consumer::{Consumer, ConsumerWaker, OwnedConsumerRecord};
+use crate::client::consumer::{Consumer, ConsumerRecords, ConsumerWaker, OwnedConsumerRecord};
 use crate::client::producer::{Payload, Producer};
 use crate::error::{Error, ErrorCode, Result};
 use crate::request_reply::ReplyTo;
+use crate::types::{OffsetAndMetadata, TopicPartition};
 
 /// Answers requests, one after the other in the order of each partition: see the [module](super).
 ///
@@ -74,7 +76,8 @@ impl Responder {
     /// Answers each request with what the handler makes of it, until [shut down](ShutdownHandle::shutdown).
     ///
     /// Positions are committed, if the consumer has a group, once all replies of a poll are acknowledged: a request whose
-    /// responder disappears is answered by another. A reply that cannot be sent is counted and given up: by then,
+    /// responder disappears is answered by another. The first time that a partition brings requests, its position is
+    /// committed before they are answered, so that this holds for a new group as well. A reply that cannot be sent is counted and given up: by then,
     /// nobody waits for it. With a producer whose `max.block.ms` is short, a request for a reply to a topic that does not
     /// exist holds up the others only that long.
     ///
@@ -88,12 +91,16 @@ impl Responder {
     {
         let mut summary = ResponderSummary::default();
         let has_group = self.consumer.group_metadata().is_ok();
+        let mut begun = BTreeSet::new();
         while !self.stopping.load(Ordering::Acquire) {
             let requests = match self.consumer.poll(Duration::MAX).await {
                 Ok(requests) => requests,
                 Err(error) if error.is_wakeup() => continue,
                 Err(error) => return Err(error),
             };
+            if has_group {
+                self.begin(&requests, &mut begun).await?;
+            }
             let mut deliveries = Vec::with_capacity(requests.len());
             for request in requests {
                 let Some(reply_to) = ReplyTo::of(&request) else {
@@ -115,21 +122,41 @@ impl Responder {
                 }
             }
             if has_group {
-                self.commit().await?;
+                unless_passing(self.consumer.commit().await)?;
             }
+        }
+        if has_group {
+            // Those of partitions that stand still, too.
+            unless_passing(self.consumer.commit().await)?;
         }
         self.consumer.close().await?;
         Ok(summary)
     }
 
-    /// Commits. If the group went on without this member, others answer the same requests again; the next poll rejoins.
-    async fn commit(&mut self) -> Result<()> {
-        match self.consumer.commit().await {
-            Err(error) => match error.code() {
-                ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId => Ok(()),
-                _ => Err(error),
-            },
-            Ok(()) => Ok(()),
+    /// Commits where partitions begin that bring their first requests. Without a committed offset, another would begin
+    /// where `auto.offset.reset` says, and miss these requests if that is `latest`.
+    async fn begin(&mut self, requests: &ConsumerRecords, begun: &mut BTreeSet<TopicPartition>) -> Result<()> {
+        let mut first = BTreeMap::new();
+        for request in requests.iter().filter(|request| !begun.contains(request.topic_partition())) {
+            first.entry(request.topic_partition().clone()).or_insert(OffsetAndMetadata::new(request.offset()));
         }
+        if !first.is_empty() {
+            begun.extend(first.keys().cloned());
+            unless_passing(self.consumer.commit_offsets(first).await)?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets a refused commit pass if the group went on without this member, in which case others answer the same requests
+/// again and the next poll rejoins, or if a partition was deleted.
+fn unless_passing(committed: Result<()>) -> Result<()> {
+    use ErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId, UnknownTopicOrPartition};
+    match committed {
+        Err(error) => match error.code() {
+            RebalanceInProgress | IllegalGeneration | UnknownMemberId | UnknownTopicOrPartition => Ok(()),
+            _ => Err(error),
+        },
+        Ok(()) => Ok(()),
     }
 }

@@ -308,3 +308,92 @@ async fn a_cluster_that_ends_fails_requests_and_responders_at_once() {
     assert_eq!(start.elapsed().as_millis(), 100);
     answering.abort();
 }
+
+/// A member of a group of responders that begins at the end, as by default.
+fn latest_responder(cluster: &Cluster, producer: &Producer, topics: &[&str]) -> Responder {
+    let mut consumer = cluster.consumer(ConsumerConfig::group("responders").enable_auto_commit(false)).unwrap();
+    consumer.subscribe(topics.iter().copied()).unwrap();
+    Responder::new(consumer, producer.clone())
+}
+
+async fn committed(cluster: &Cluster) -> Vec<(TopicPartition, i64)> {
+    let offsets = cluster.admin().list_group_offsets("responders").await.unwrap();
+    offsets.into_iter().map(|(partition, position)| (partition, position.offset())).collect()
+}
+
+/// Symptom: the first request to a new group was missed if its responder disappeared. Cause: nothing was committed before
+/// it was answered, so that the next responder began at the end again. Fix: where a partition begins is committed first.
+#[tokio::test(start_paused = true)]
+async fn the_first_request_to_a_new_group_is_not_missed() {
+    let (cluster, producer) = cluster().await;
+    let requester = requester(&cluster, &producer, config().timeout(Duration::from_secs(60))).await;
+    let first = latest_responder(&cluster, &producer, &["requests"]);
+    let (begin, began) = oneshot::channel();
+    let mut begin = Some(begin);
+    let first = tokio::spawn(first.run(move |_| {
+        begin.take().unwrap().send(()).unwrap();
+        std::future::pending::<String>()
+    }));
+    // It stands at the end by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asking = tokio::spawn(async move { requester.request(request("?")).await });
+    began.await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+
+    let second = latest_responder(&cluster, &producer, &["requests"]);
+    let shutdown = second.shutdown_handle();
+    let second = tokio::spawn(second.run(async |_| "second"));
+    assert_eq!(text(&asking.await.unwrap().unwrap()), "second");
+    shutdown.shutdown();
+    assert_eq!(second.await.unwrap().unwrap().replies(), 1);
+}
+
+/// What comes between two responders is answered by the second, be it the first request of all.
+#[tokio::test(start_paused = true)]
+async fn a_responder_without_requests_commits_where_it_ends() {
+    let (cluster, producer) = cluster().await;
+    producer.send(request("before")).await.unwrap().await.unwrap();
+    let responder = latest_responder(&cluster, &producer, &["requests"]);
+    let shutdown = responder.shutdown_handle();
+    let answering = tokio::spawn(responder.run(async |_| "!"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shutdown.shutdown();
+    assert_eq!(answering.await.unwrap().unwrap().replies(), 0);
+    assert_eq!(committed(&cluster).await, [(TopicPartition::new("requests", 0), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_responder_outlives_a_deleted_topic() {
+    let (cluster, producer) = cluster().await;
+    cluster.admin().create_topic(NewTopic::new("doomed")).await.unwrap();
+    let requester = requester(&cluster, &producer, config()).await;
+    let responder = latest_responder(&cluster, &producer, &["requests", "doomed"]);
+    let shutdown = responder.shutdown_handle();
+    let admin = cluster.admin();
+    let answering = tokio::spawn(responder.run(move |_| {
+        let admin = admin.clone();
+        async move {
+            // While the request is answered, so that the commit that follows is of both.
+            let _deleted_already = admin.delete_topic("doomed").await;
+            "!"
+        }
+    }));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..2 {
+        assert_eq!(text(&requester.request(request("?")).await.unwrap()), "!");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    shutdown.shutdown();
+    assert_eq!(answering.await.unwrap().unwrap().replies(), 2);
+    assert_eq!(committed(&cluster).await, [(TopicPartition::new("requests", 0), 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requester_creates_no_reply_topic() {
+    let cluster = Cluster::builder().broker_property("auto.create.topics.enable", "true").start().await.unwrap();
+    let producer = cluster.producer(ProducerConfig::default()).unwrap();
+    let error = Requester::open(&cluster, producer, config()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnknownTopicOrPartition);
+    assert!(cluster.admin().list_topics().await.unwrap().is_empty());
+}
