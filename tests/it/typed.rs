@@ -439,3 +439,40 @@ mod json {
         assert!(error.cause().is::<serde_json::Error>());
     }
 }
+
+#[cfg(feature = "postcard")]
+mod postcard {
+    use brokerless::typed::Postcard;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Event {
+        Ordered { book: String, copies: u32 },
+        Cancelled(u64),
+    }
+
+    #[tokio::test]
+    async fn postcard_values_come_back_and_cut_ones_are_passed_over() {
+        let cluster = cluster(1).await;
+        let producer = TypedProducer::<i32, Event>::new(producer(&cluster), Plain, Postcard);
+        let events = [Event::Ordered { book: "Dune".into(), copies: 300 }, Event::Cancelled(7)];
+        producer.send(TypedRecord::to("t").key(&1).value(&events[0])).await.unwrap();
+        // The variant, and a string that is not there.
+        producer.producer().send(ProducerRecord::to("t").key(&[0, 0, 0, 1]).value(&[0, 9])).await.unwrap();
+        producer.send(TypedRecord::to("t").key(&2).value(&events[1])).await.unwrap();
+        producer.flush().await.unwrap();
+        let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::Earliest);
+        let consumer = TypedConsumer::<i32, Event>::new(cluster.consumer(config).unwrap(), Plain, Postcard);
+        let mut consumer = consumer.on_unparsable(OnUnparsable::Skip);
+        consumer.assign([brokerless::TopicPartition::new("t", 0)]).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < events.len() {
+            let records = consumer.poll(POLL).await.unwrap();
+            seen.extend(records.iter().map(|record| (record.offset(), record.value().unwrap().clone())));
+        }
+        assert_eq!(seen, [(0, events[0].clone()), (2, events[1].clone())]);
+        assert_eq!(consumer.skipped(), 1);
+    }
+}
