@@ -223,6 +223,7 @@ mod tests {
 
     /// What the structure is for: one insertion into a large map touches one chunk and the list of them.
     #[test]
+    #[cfg_attr(miri, ignore = "safe code, step by step")]
     fn a_change_shares_all_but_one_chunk() {
         let before = filled(10_000);
         let mut after = before.clone();
@@ -235,6 +236,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "safe code, step by step")]
     fn emptying_leaves_no_chunk() {
         let mut map = filled(1000);
         for key in 0..1000 {
@@ -249,6 +251,7 @@ mod tests {
         #![proptest_config(cases(256))]
 
         #[test]
+        #[cfg_attr(miri, ignore = "safe code, step by step")]
         fn it_is_a_btree_map(
             operations in proptest::collection::vec((any::<bool>(), 0..400_u32, any::<u32>()), 0..2000)
         ) {

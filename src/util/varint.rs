@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn short_ones_are_the_same_in_a_register() {
-        for value in 0..1 << 14 {
+        for value in (0..1 << 14).step_by(if cfg!(miri) { 61 } else { 1 }) {
             let mut bytes = Vec::new();
             for value in [value, 5, value] {
                 write_u64(&mut bytes, value);
