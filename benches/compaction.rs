@@ -20,6 +20,8 @@ mod error;
 mod log;
 #[path = "../src/record/mod.rs"]
 mod record;
+#[path = "support/mod.rs"]
+mod support;
 #[path = "../src/types/mod.rs"]
 mod types;
 #[path = "../src/util/mod.rs"]
@@ -32,6 +34,7 @@ use std::time::Instant;
 use crate::config::LogConfig;
 use crate::log::{AppendOrigin, CompactionLimits, Log};
 use crate::record::{BatchBuilder, RecordBatch, SealOptions};
+use crate::support::goal_at_least;
 use crate::types::{LeaderEpoch, TopicPartition};
 use crate::util::block_pool::Block;
 
@@ -57,9 +60,7 @@ fn main() {
         goals.push((surviving, quotient));
     }
     for (surviving, quotient) in goals {
-        const BOUND: f64 = 0.25;
-        let verdict = if quotient >= BOUND { "met" } else { "short" };
-        println!("goal compaction_of_copy_{surviving}_percent_surviving {quotient:.3} >= {BOUND} {verdict}");
+        println!("{}", goal_at_least(&format!("compaction_of_copy_{surviving}_percent_surviving"), quotient, 0.25));
     }
 }
 

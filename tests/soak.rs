@@ -182,7 +182,7 @@ async fn watch(counters: Arc<Counters>, duration: Duration) -> Vec<usize> {
     let mut next_report = REPORT;
     while start.elapsed() < duration {
         ticks.tick().await;
-        samples.push(live_bytes());
+        samples.push(live_bytes().saturating_sub(counting::BASE));
         if start.elapsed() > next_report {
             next_report += REPORT;
             report(&counters, start.elapsed(), &samples);

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) struct Counting;
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
-/// Not from 0: what was allocated before the start may be freed after it.
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(1 << 40);
+/// Not 0: what was allocated before the start may be freed after it.
+pub(crate) const BASE: usize = 1 << 40;
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(BASE);
 static LARGE_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Bodies of batches are 16 KiB; nothing else in a steady stream comes near.
@@ -47,7 +48,7 @@ pub(crate) fn stop() {
     COUNTING.store(false, Ordering::Relaxed);
 }
 
-/// The bytes on the heap, up to a constant: differences count.
+/// [`BASE`] and the bytes that have come to the heap since the start.
 pub(crate) fn live_bytes() -> usize {
     LIVE_BYTES.load(Ordering::Relaxed)
 }

@@ -51,7 +51,8 @@ use crate::util::race::{Either, race};
 /// # Ending
 ///
 /// [`close`](Producer::close) delivers everything first. Dropping the last handle without it hands every open batch to
-/// its leader before the drop returns, without waiting: what the leader does not take at once fails with an error whose
+/// its leader before the drop returns, without waiting (where another thread is sending a partition's batches at that
+/// moment, it goes on to the last one): what the leader does not take at once fails with an error whose
 /// [`is_closed`](Error::is_closed) is true.
 #[derive(Clone, Debug)]
 pub struct Producer {
@@ -65,9 +66,7 @@ struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.close();
-        drop(self.0.send_everything());
-        self.0.terminate();
+        self.0.abandon();
     }
 }
 
@@ -91,7 +90,7 @@ impl Producer {
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 

@@ -70,8 +70,8 @@ fn trace_fate(slot: &Slot, fate: &Fate) {
 impl Shared {
     /// Sends what is ready. If another thread is at it already, that thread sees what is ready now, too.
     pub(super) fn drain(&self, slot: &Arc<Slot>) {
-        let send = |InHand { batch, now, is_expired, is_behind }, leader: &mut Option<Leader>| {
-            let fate = if self.is_terminated() {
+        let send = |InHand { batch, now, is_expired, is_too_late, is_behind }, leader: &mut Option<Leader>| {
+            let fate = if is_too_late {
                 Fate::Done(batch, Outcome::Failed(producer_closed()))
             } else if is_expired {
                 self.expire(slot, batch)
@@ -95,6 +95,8 @@ impl Shared {
             self.take_back(slot, state, &error);
         }
         let is_terminated = self.is_terminated();
+        // Of a producer that was dropped, whoever is at it still offers each batch to its leader, once.
+        let is_too_late = is_terminated && (state.blocked_until.is_some() || !self.is_last_call());
         // What is open waits for its linger, which is the driver's business, unless there is none; or it has expired,
         // for which it must have been blocked.
         let may_close = self.settings.linger.is_zero() || state.blocked_until.is_some() || is_terminated;
@@ -107,8 +109,10 @@ impl Shared {
         if is_held_back && !is_expired && !is_terminated {
             return None;
         }
-        // The backoff is over, or the batch that it was for is.
-        state.blocked_until = None;
+        if !is_too_late {
+            // The backoff is over, or the batch that it was for is.
+            state.blocked_until = None;
+        }
         if state.ready.is_empty() {
             if !self.settings.linger.is_zero() && !is_expired && !is_terminated {
                 return None;
@@ -117,19 +121,22 @@ impl Shared {
         }
         let mut batch = state.ready.pop_front()?;
         let is_behind = !state.in_flight.is_empty() || state.acknowledging.is_some();
-        if self.settings.idempotence && batch.sequence.is_none() && !is_expired && !is_terminated {
+        if self.settings.idempotence && batch.sequence.is_none() && !is_expired && !is_too_late {
             use crate::client::producer::identity::Unnumbered;
             match state.sequences.assign(batch.count, &self.identity, !is_behind) {
                 Ok(sequence) => batch.sequence = Some(sequence),
                 // Asked for without the lock.
                 Err(Unnumbered::NeedsIdentity) => {}
+                Err(Unnumbered::MustSettle) if is_terminated => {
+                    return Some(InHand { batch, now, is_expired, is_too_late: true, is_behind });
+                }
                 Err(Unnumbered::MustSettle) => {
                     state.ready.push_front(batch);
                     return None;
                 }
             }
         }
-        Some(InHand { batch, now, is_expired, is_behind })
+        Some(InHand { batch, now, is_expired, is_too_late, is_behind })
     }
 
     /// Batches in flight whose leader cannot tell any more whether they are stored: they go first again. The leader

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     closing: Semaphore,
     /// Set when nothing more is sent and whatever is left fails.
     terminated: AtomicBool,
+    /// Whether what is left is offered to its leader before it fails.
+    last_call: AtomicBool,
     /// `None` for batches so small that the allocator serves them as well.
     blocks: Option<Arc<BlockPool>>,
     /// Whether records may take the short way: see [`Shared::try_send_common`].
@@ -109,6 +111,7 @@ impl Shared {
             closed: Signal::default(),
             closing: Semaphore::new(0),
             terminated: AtomicBool::new(false),
+            last_call: AtomicBool::new(false),
             blocks: (block_size >= SMALLEST_POOLED_BLOCK).then(|| cluster.block_pool(block_size)),
             block_size,
             is_common: matches!(settings.partitioning, Partitioning::Default)
@@ -418,6 +421,20 @@ impl Shared {
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.raised() > 0
+    }
+
+    /// The last handle is gone: everything is offered to its leader, by this thread or, where another is sending already, by
+    /// that one. What is not taken at once fails.
+    pub(super) fn abandon(&self) {
+        self.close();
+        self.last_call.store(true, Ordering::Relaxed);
+        drop(self.send_everything());
+        self.terminate();
+    }
+
+    /// Whether batches are still offered to their leaders, once, when nothing more is sent.
+    pub(super) fn is_last_call(&self) -> bool {
+        self.last_call.load(Ordering::Relaxed)
     }
 
     /// Resolves when the producer is closed.

@@ -67,6 +67,8 @@ pub(super) struct InHand {
     pub(super) batch: Batch,
     pub(super) now: Instant,
     pub(super) is_expired: bool,
+    /// Whether the producer sends no more.
+    pub(super) is_too_late: bool,
     /// Whether batches before it are not acknowledged yet; it must not complete before them.
     pub(super) is_behind: bool,
 }

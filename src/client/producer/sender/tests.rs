@@ -295,3 +295,49 @@ async fn what_is_in_flight_when_the_producer_ends_fails() {
     // The task that waited for the acknowledgement is gone, too.
     assert_eq!(Arc::strong_count(&fixture.slot), 1);
 }
+
+/// Symptom: records of dropped producers failed as closed, now and then. Cause: the thread that was sending a partition's
+/// batches when another dropped the producer failed those that it had not come to. A callback is such a moment.
+#[tokio::test(start_paused = true)]
+async fn who_is_sending_when_the_producer_is_dropped_goes_on_to_the_last_batch() {
+    for idempotence in [true, false] {
+        let fixture = Fixture::new(ProducerConfig::default().enable_idempotence(idempotence)).await;
+        let (shared, slot) = (Arc::clone(fixture.producer.shared()), Arc::clone(&fixture.slot));
+        let last_handle = Arc::new(parking_lot::Mutex::new(None));
+        let holder = Arc::clone(&last_handle);
+        let dropping = move |_: Result<_>| drop(holder.lock().take());
+        let first = fixture.producer.send_with(ProducerRecord::to("t").value("first"), dropping).await.unwrap();
+        slot.close_open(&mut slot.lock(), false, usize::MAX);
+        let second = fixture.ready(1).await.remove(0);
+        let open = fixture.producer.send(ProducerRecord::to("t").value("open")).await.unwrap();
+        *last_handle.lock() = Some(fixture.producer);
+        shared.drain(&slot);
+        assert!(shared.is_terminated());
+        for (offset, delivery) in [first, second, open].into_iter().enumerate() {
+            assert_eq!(delivery.await.unwrap().offset(), offset as i64 + 1);
+        }
+    }
+}
+
+/// What its leader refuses at the last call is not tried again, nor is anything behind it.
+#[tokio::test(start_paused = true)]
+async fn what_is_put_off_when_the_producer_is_dropped_fails_with_all_behind_it() {
+    let fixture = Fixture::new(ProducerConfig::default()).await;
+    let (shared, slot) = (Arc::clone(fixture.producer.shared()), Arc::clone(&fixture.slot));
+    let last_handle = Arc::new(parking_lot::Mutex::new(None));
+    let (holder, admin) = (Arc::clone(&last_handle), fixture.cluster.clone());
+    let dropping = move |_: Result<_>| {
+        admin.delete_topics(vec![crate::cluster::TopicSelector::Name("t".into())]);
+        drop(holder.lock().take());
+    };
+    let first = fixture.producer.send_with(ProducerRecord::to("t").value("first"), dropping).await.unwrap();
+    slot.close_open(&mut slot.lock(), false, usize::MAX);
+    let [second, third] = [fixture.ready(1).await.remove(0), fixture.ready(1).await.remove(0)];
+    *last_handle.lock() = Some(fixture.producer);
+    shared.drain(&slot);
+    assert_eq!(first.await.unwrap().offset(), 1);
+    for delivery in [second, third] {
+        assert!(delivery.await.unwrap_err().is_closed());
+    }
+    assert_eq!(slot.queued(), 0);
+}
