@@ -209,7 +209,7 @@ impl Producer {
         let now = Instant::now();
         let take = |state: &mut crate::client::producer::slot::SlotState| {
             let batch = state.ready.pop_front()?;
-            Some(InHand { batch, now, is_expired: false, is_behind: false })
+            Some(InHand { batch, now, is_expired: false, is_too_late: false, is_behind: false })
         };
         let send = |InHand { batch, .. }: InHand, _: &mut _| {
             let base_offset = self.log_end.fetch_add(i64::from(batch.count), StdOrdering::Relaxed);
