@@ -6,7 +6,7 @@
 //! reached it learns from the log, and checks that it was allowed to. Sizes, ages and intervals are tiny, so that every
 //! sequence of operations rolls, indexes, deletes and compacts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{CleanupPolicy, LogConfig};
@@ -182,6 +182,8 @@ pub(super) struct Model {
     reached_ms: HashMap<Offset, i64>,
     /// What idempotent producers sent and the log should know, oldest first; and when each was active last.
     senders: HashMap<i64, Vec<Sent>>,
+    /// The same, with what came before a producer expired: truncation reads the log again, all of it.
+    ever_sent: HashMap<i64, Vec<Sent>>,
     active_ms: HashMap<i64, i64>,
     log_start: Offset,
     high_watermark: Offset,
@@ -222,6 +224,7 @@ impl Model {
             horizons: HashMap::new(),
             reached_ms: HashMap::new(),
             senders: HashMap::new(),
+            ever_sent: HashMap::new(),
             active_ms: HashMap::new(),
             log_start: 0,
             high_watermark: 0,
@@ -366,8 +369,9 @@ impl Model {
         };
         let (batch, base_offset) = (self.batch(records, options), self.log_end);
         if self.append(batch.clone(), CLIENT, None) {
-            let sent = self.senders.entry(producer).or_default();
-            sent.push(Sent { batch, base_offset, end: self.log_end });
+            let sent = Sent { batch, base_offset, end: self.log_end };
+            self.ever_sent.entry(producer).or_default().push(sent.clone());
+            self.senders.entry(producer).or_default().push(sent);
             self.active_ms.insert(producer, self.now_ms);
         }
     }
@@ -376,6 +380,9 @@ impl Model {
     fn send_again(&mut self, producer: i64, ago: u8) {
         let sent = self.senders.get(&producer).map_or(&[][..], Vec::as_slice);
         let Some(again) = sent.iter().rev().take(5).nth(usize::from(ago)) else { return };
+        // Where a producer began anew at 0 the same sequences may stand there twice: the last ones are meant.
+        let sequences = |sent: &Sent| (sent.batch.header().base_sequence(), sent.batch.header().last_sequence());
+        let again = sent.iter().rev().find(|sent| sequences(sent) == sequences(again)).expect("it is one of them");
         let info = self.log.append_as_leader(again.batch.clone(), EPOCH, CLIENT, self.now_ms).unwrap();
         assert_eq!((info.base_offset, info.last_offset, info.duplicate), (again.base_offset, again.end - 1, true));
     }
@@ -513,12 +520,16 @@ impl Model {
             }
         }
         self.open.retain(|_, first| *first < log_end);
-        let batches = self.batches();
-        self.senders.retain(|_, sent| {
+        let bases: HashSet<_> = self.batches().iter().map(|batch| batch.header().base_offset()).collect();
+        for sent in self.ever_sent.values_mut() {
+            sent.retain(|sent| sent.end <= log_end);
+        }
+        let ever_sent = &self.ever_sent;
+        self.senders.retain(|producer, sent| {
             if sent.last().is_some_and(|last| last.end > log_end) {
                 // Known again is what is still in the log.
-                let bases: Vec<_> = batches.iter().map(|batch| batch.header().base_offset()).collect();
-                sent.retain(|sent| sent.end <= log_end && bases.contains(&sent.base_offset));
+                let left = ever_sent[producer].iter().filter(|sent| bases.contains(&sent.base_offset));
+                *sent = left.cloned().collect();
             }
             !sent.is_empty()
         });
