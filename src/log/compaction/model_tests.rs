@@ -93,3 +93,36 @@ proptest! {
         }
     }
 }
+
+/// Found by the fuzz target `log_ops`: truncation reads again what a producer sent before it expired, and goes by it.
+#[test]
+fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
+    let settings = Settings {
+        segment_bytes: 1_000,
+        index_interval_bytes: 100,
+        delete: false,
+        retention_bytes: None,
+        delete_retention_ms: 0,
+        min_lag_ms: 0,
+        max_lag_ms: None,
+        dirty_ratio: 0,
+    };
+    let send = |count| Operation::Send {
+        producer: 1,
+        records: (0..count).map(|key| Put { key, value: Some(1), ago_ms: 0 }).collect(),
+    };
+    let mut model = Model::new(settings);
+    for operation in [
+        send(2),
+        Operation::Replicate { share: 255 },
+        Operation::Later { ms: 1_000 },
+        // Unknown by now, so it begins anew.
+        send(1),
+        Operation::Truncate { share: 0 },
+        // Goes on behind the first batch.
+        send(1),
+        Operation::SendAgain { producer: 1, ago: 1 },
+    ] {
+        model.run(&operation);
+    }
+}
