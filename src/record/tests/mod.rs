@@ -228,6 +228,7 @@ fn a_parsed_batch_that_is_changed_gets_a_new_crc() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all codecs, byte by byte")]
 fn recompressing_keeps_the_records() {
     let options = SealOptions { producer: Some((ProducerId(1), ProducerEpoch(0), 0)), ..SealOptions::default() };
     let plain = build(&samples(), options);
