@@ -4,7 +4,7 @@
 //! for. In a steady stream it wakes once a linger, not once a batch: a deadline later than the one it sleeps for costs a
 //! load and a comparison. With nothing underway it sleeps until it is notified.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -13,14 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::producer::acks::await_acks;
+use crate::client::producer::dues::NEVER;
 use crate::client::producer::shared::Shared;
 use crate::client::producer::slot::Slot;
 use crate::client::producer::starved::Starved;
 use crate::cluster::Memory;
 use crate::util::race::race;
-
-/// No deadline.
-const NEVER: u64 = u64::MAX;
 
 /// What senders tell the background task.
 #[derive(Debug)]
@@ -47,10 +45,17 @@ impl Driver {
         })
     }
 
-    /// Looks through the slots at this time, or earlier.
+    /// A time as the slots' [`Dues`](crate::client::producer::dues::Dues) have it: ns since the driver's origin.
     #[inline]
-    pub(super) fn request(&self, deadline: Instant) {
-        let deadline = deadline.saturating_duration_since(self.origin).as_nanos() as u64;
+    pub(super) fn due(&self, time: Instant) -> u64 {
+        time.saturating_duration_since(self.origin).as_nanos() as u64
+    }
+
+    /// Looks for slots that are due at this time, or earlier. The slot that this is for has noted it.
+    #[inline]
+    pub(super) fn request(&self, deadline: u64) {
+        // Either the driver sees what the slot has noted, or it is seen here that the driver has begun to look.
+        fence(Ordering::SeqCst);
         if deadline < self.wake_at.load(Ordering::Relaxed)
             && deadline < self.wake_at.fetch_min(deadline, Ordering::AcqRel)
         {
@@ -103,8 +108,9 @@ impl Driver {
                 shared.send_again(&slot);
             }
             if self.instant(self.wake_at.load(Ordering::Acquire)) <= now {
-                // A swap, not a store: whoever asked before is seen in the slots now, and whoever asks later counts.
+                // Whoever asked before has noted it, which is seen now, and whoever asks later counts.
                 self.wake_at.swap(NEVER, Ordering::AcqRel);
+                fence(Ordering::SeqCst);
                 shared.send_due(now);
             }
         }
@@ -126,20 +132,21 @@ impl Shared {
 
     /// Sends batches whose linger or backoff is over, fails those that have expired, and asks for the next deadline.
     fn send_due(&self, now: Instant) {
-        for slot in self.topics.slots() {
+        let later = self.topics.visit_due(self.driver.due(now), |slot| {
             let mut state = slot.lock();
             if state.draining {
-                // That thread asks for what it leaves behind.
-                continue;
+                // That thread notes what it leaves behind, and asks for it.
+                return;
             }
             let lingered = state.open.as_ref().is_some_and(|open| open.created + self.settings.linger <= now);
             if lingered && !state.is_blocked(now) {
                 slot.close_open(&mut state, false, self.settings.batch_size);
             }
-            if state.oldest().is_some() {
-                drop(state);
-                self.drain(slot);
-            }
+            drop(state);
+            self.drain(slot);
+        });
+        if later != NEVER {
+            self.driver.request(later);
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::client::producer::batch::OpenBatch;
 use crate::client::producer::delivery::{Callback, Callbacks, Completion, Delivery, Outcome};
+use crate::client::producer::dues::Dues;
 use crate::client::producer::metrics::ProducerMetrics;
 use crate::client::producer::signal::Signal;
 use crate::client::producer::slot::{InHand, Slot};
@@ -172,7 +173,7 @@ impl Producer {
     fn slot(&self) -> &Arc<Slot> {
         self.slots.get_or_init(0, || {
             let metrics = ProducerMetrics::detached().topic(&"orders".into());
-            Arc::new(Slot::new(orders(), Arc::new(Sticky::new(false)), metrics))
+            Arc::new(Slot::new(orders(), Arc::new(Sticky::new(false)), Arc::new(Dues::new()), metrics))
         })
     }
 

@@ -31,6 +31,7 @@ mod config;
 mod deliveries;
 mod delivery;
 mod driver;
+mod dues;
 mod identity;
 mod interceptor;
 #[cfg(all(test, brokerless_loom))]

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::client::producer::batch::Batch;
 use crate::client::producer::delivery::{Outcome, producer_closed};
+use crate::client::producer::dues::NEVER;
 use crate::client::producer::metrics::Tally;
 use crate::client::producer::shared::Shared;
 use crate::client::producer::slot::{Ack, InFlight, InHand, Leader, Slot, SlotState};
@@ -81,11 +82,13 @@ impl Shared {
             trace_fate(slot, &fate);
             self.settle(slot, fate, is_behind)
         };
-        let Some(state) = slot.drain(|state| self.take_next(slot, state), send) else { return };
+        let Some(mut state) = slot.drain(|state| self.take_next(slot, state), send) else { return };
         let deadline = state.next_deadline(self.settings.linger, self.settings.delivery_timeout);
+        let due = deadline.map_or(NEVER, |deadline| self.driver.due(deadline));
+        slot.set_due(&mut state, due);
         drop(state);
-        if let Some(deadline) = deadline {
-            self.driver.request(deadline);
+        if due != NEVER {
+            self.driver.request(due);
         }
     }
 

@@ -291,8 +291,10 @@ impl Shared {
             self.drain(slot);
             true
         } else {
+            let due = self.driver.due(created + self.settings.linger);
+            slot.set_due(&mut state, due);
             drop(state);
-            self.driver.request(created + self.settings.linger);
+            self.driver.request(due);
             false
         };
         Ok(Sent { delivery, worked })

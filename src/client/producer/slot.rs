@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::client::producer::batch::{Batch, OpenBatch};
 use crate::client::producer::delivery::{BatchCell, Delivery, Outcome};
+use crate::client::producer::dues::Dues;
 use crate::client::producer::identity::Sequences;
 use crate::client::producer::metrics::{SlotMetrics, TopicMetrics};
 use crate::client::producer::send_clock::SendClock;
@@ -24,6 +25,7 @@ use crate::util::sync::{Mutex, MutexGuard};
 pub(super) struct Slot {
     topic_partition: TopicPartition,
     sticky: Arc<Sticky>,
+    dues: Arc<Dues>,
     /// Batches that are closed and not complete.
     queued: AtomicUsize,
     metrics: SlotMetrics,
@@ -87,9 +89,14 @@ pub(super) enum Ack {
 }
 
 impl Slot {
-    pub(super) fn new(topic_partition: TopicPartition, sticky: Arc<Sticky>, metrics: Arc<TopicMetrics>) -> Self {
+    pub(super) fn new(
+        topic_partition: TopicPartition,
+        sticky: Arc<Sticky>,
+        dues: Arc<Dues>,
+        metrics: Arc<TopicMetrics>,
+    ) -> Self {
         let metrics = SlotMetrics::new(metrics);
-        Self { topic_partition, sticky, queued: AtomicUsize::new(0), metrics, state: Mutex::default() }
+        Self { topic_partition, sticky, dues, queued: AtomicUsize::new(0), metrics, state: Mutex::default() }
     }
 
     pub(super) fn metrics(&self) -> &SlotMetrics {
@@ -114,6 +121,13 @@ impl Slot {
     /// Batches that are closed and not complete.
     pub(super) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Notes when the driver has to look here next, in ns since its origin. Whoever opens a batch or ends a round of sending
+    /// does so before letting go of the lock.
+    #[inline]
+    pub(super) fn set_due(&self, _state: &mut SlotState, due: u64) {
+        self.dues.set(self.topic_partition.partition(), due);
     }
 
     /// Moves the open batch, if there is one, to the end of the ready ones.

@@ -49,8 +49,16 @@ impl<T> Table<T> {
 
     /// Every entry there is, in order of index.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        let further = self.chunks.iter().filter_map(OnceLock::get).flatten();
-        self.first.iter().chain(further).filter_map(OnceLock::get)
+        self.enumerate().map(|(_, entry)| entry)
+    }
+
+    /// Every entry there is, with its index, in order.
+    pub(super) fn enumerate(&self) -> impl Iterator<Item = (usize, &T)> {
+        let first_of = |chunk: usize| (FIRST_CHUNK << chunk) - FIRST_CHUNK;
+        let further =
+            (1..).zip(&self.chunks).filter_map(move |(chunk, entries)| Some((first_of(chunk), entries.get()?)));
+        let all = (0..).zip(&self.first).chain(further.flat_map(|(first, entries)| (first..).zip(entries)));
+        all.filter_map(|(index, entry)| Some((index, entry.get()?)))
     }
 
     /// The chunk, counting the first one, and the place in it.
@@ -77,6 +85,7 @@ mod tests {
             assert_eq!(table.get(index), Some(&index));
         }
         assert_eq!(table.iter().copied().collect::<Vec<_>>(), indexes);
+        assert!(table.enumerate().all(|(index, entry)| index == *entry));
     }
 
     #[test]

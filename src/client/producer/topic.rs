@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::client::producer::dues::{Dues, NEVER};
 use crate::client::producer::metrics::{ProducerMetrics, TopicMetrics};
 use crate::client::producer::slot::Slot;
 use crate::client::producer::table::Table;
@@ -65,6 +66,21 @@ impl Topics {
     pub(super) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.table.iter().flat_map(|topic| topic.slots.iter())
     }
+
+    /// Calls `visit` with each slot whose time has come. Returns the earliest time of all others.
+    pub(super) fn visit_due(&self, now: u64, mut visit: impl FnMut(&Arc<Slot>)) -> u64 {
+        let mut earliest = NEVER;
+        for topic in self.table.iter() {
+            for (partition, due) in topic.dues.iter() {
+                if due > now {
+                    earliest = earliest.min(due);
+                } else if let Some(slot) = topic.slots.get(partition) {
+                    visit(slot);
+                }
+            }
+        }
+        earliest
+    }
 }
 
 /// Equality of names, most of which are short: without the call that comparing slices of unknown length is.
@@ -95,6 +111,7 @@ pub(super) struct Topic {
     led: Mutex<Vec<i32>>,
     rng: Mutex<fastrand::Rng>,
     sticky: Arc<Sticky>,
+    dues: Arc<Dues>,
     metrics: Arc<TopicMetrics>,
     round_robin: AtomicU32,
     slots: Table<Arc<Slot>>,
@@ -109,6 +126,7 @@ impl Topic {
             led: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             sticky: Arc::new(Sticky::new(adaptive)),
+            dues: Arc::new(Dues::new()),
             metrics,
             round_robin: AtomicU32::new(0),
             slots: Table::new(),
@@ -134,7 +152,8 @@ impl Topic {
             Some(slot) => slot,
             None => self.slots.get_or_init(partition as usize, || {
                 let topic_partition = TopicPartition::new(Arc::clone(&self.name), partition);
-                Arc::new(Slot::new(topic_partition, Arc::clone(&self.sticky), Arc::clone(&self.metrics)))
+                let (sticky, dues) = (Arc::clone(&self.sticky), Arc::clone(&self.dues));
+                Arc::new(Slot::new(topic_partition, sticky, dues, Arc::clone(&self.metrics)))
             }),
         }
     }
@@ -264,6 +283,27 @@ mod tests {
         topic.led.lock().remove(2);
         let turns: Vec<_> = (0..7).map(|_| topic.round_robin_partition()).collect();
         assert_eq!(turns, [0, 1, 3, 0, 1, 3, 0]);
+    }
+
+    /// Symptom: a producer that had once written to thousands of partitions took the lock of each, once a linger.
+    #[test]
+    fn the_driver_visits_the_slots_that_are_due() {
+        let topics = Topics::new(true, 7);
+        let topic = topics.table.get_or_init(0, || topic(1_000));
+        for (partition, due) in [(7, 50), (8, 51), (500, 20), (999, 90)] {
+            let slot = topic.slot(partition);
+            slot.set_due(&mut slot.lock(), due);
+        }
+        let visit = |now| {
+            let mut visited = Vec::new();
+            let earliest = topics.visit_due(now, |slot| visited.push(slot.topic_partition().partition()));
+            (visited, earliest)
+        };
+        assert_eq!(visit(10), (vec![], 20));
+        assert_eq!(visit(50), (vec![7, 500], 51));
+        let slot = topic.slot(7);
+        slot.set_due(&mut slot.lock(), NEVER);
+        assert_eq!(visit(90), (vec![8, 500, 999], NEVER));
     }
 
     #[test]
