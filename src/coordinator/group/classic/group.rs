@@ -89,7 +89,9 @@ impl ClassicGroup {
                 {
                     return Err(DecodeError { what: "group: two members with one instance id" });
                 }
-                group.members.insert(member.id.clone(), member);
+                if group.members.insert(member.id.clone(), member).is_some() {
+                    return Err(DecodeError { what: "group: two members with one id" });
+                }
             }
             group.state = GroupState::Stable;
             group.leader =

@@ -1,6 +1,7 @@
 use super::*;
 use crate::coordinator::group::*;
 use crate::error::ErrorCode;
+use crate::util::codec::DecodeError;
 
 #[test]
 fn groups_are_listed_and_described() {
@@ -149,6 +150,34 @@ fn replay_passes_over_other_kinds_and_refuses_nonsense() {
     assert!(shard.replay(1, &[0], None).is_err());
     assert!(shard.replay(2, &[0, 2, 0, 1, b'g'], Some(&[0, 9])).is_err());
     assert_eq!(shard.list(), []);
+}
+
+/// Found by the fuzzer. Symptom: of a group read from somebody else's log, an instance id belonged to no member. Cause:
+/// the record named one member twice, by two instance ids, and the second took the first one's place but not its instance.
+#[test]
+fn a_group_that_names_a_member_twice_is_refused() {
+    let member = |instance_id: &str| record::MemberMetadata {
+        member_id: "m".into(),
+        instance_id: Some(instance_id.into()),
+        client_id: "c".into(),
+        client_host: "h".into(),
+        rebalance_timeout_ms: 1_000,
+        session_timeout_ms: 1_000,
+        subscription: subscription(&["t"]),
+        assignment: assignment_of("m"),
+    };
+    let replay = |members: &[&str]| {
+        let mut shard = GroupShard::new(GroupConfig::default(), 1, GroupCount::default());
+        let mut metadata = record::GroupMetadata::empty(0);
+        metadata.protocol_type = "consumer".into();
+        metadata.protocol_name = Some("range".into());
+        metadata.members = members.iter().map(|instance_id| member(instance_id)).collect();
+        let record = metadata.to_record("g");
+        (shard.replay(0, &record.key, record.value.as_deref()), shard.list().len())
+    };
+    assert_eq!(replay(&["i1"]), (Ok(()), 1));
+    assert_eq!(replay(&["i1", "i2"]), (Err(DecodeError { what: "group: two members with one id" }), 0));
+    assert_eq!(replay(&["i1", "i1"]), (Err(DecodeError { what: "group: two members with one instance id" }), 0));
 }
 
 #[test]
