@@ -76,6 +76,8 @@ pub mod processing;
 pub mod record;
 pub mod request_reply;
 mod table_view;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod typed;
 pub mod types;
 mod util;

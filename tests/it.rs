@@ -24,6 +24,9 @@ mod determinism;
 mod group_admin;
 #[path = "it/groups.rs"]
 mod groups;
+#[cfg(feature = "testing")]
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/interceptors.rs"]
 mod interceptors;
 #[path = "it/many_partitions.rs"]

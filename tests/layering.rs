@@ -34,6 +34,7 @@ const MAY_IMPORT: &str = "
     table_view  | types error metrics config record cluster client typed
     processing  | types error metrics config record cluster client
     request_reply | types error metrics config record cluster client
+    testing     | types error cluster client
     fuzzing     | log coordinator
     oracle      | util types error record log cluster
     manual      |
