@@ -368,6 +368,13 @@ impl Model {
             ..SealOptions::default()
         };
         let (batch, base_offset) = (self.batch(records, options), self.log_end);
+        // Where a producer began anew at 0, which no client does within an epoch, and truncation has brought back what it
+        // sent before it expired, its next sequences may be among the last five already. As in Kafka, it is those then.
+        if let Some(known) = self.known(producer, &batch) {
+            let (base_offset, end) = (known.base_offset, known.end);
+            self.assert_duplicate(batch, base_offset, end);
+            return;
+        }
         if self.append(batch.clone(), CLIENT, None) {
             let sent = Sent { batch, base_offset, end: self.log_end };
             self.ever_sent.entry(producer).or_default().push(sent.clone());
@@ -381,10 +388,21 @@ impl Model {
         let sent = self.senders.get(&producer).map_or(&[][..], Vec::as_slice);
         let Some(again) = sent.iter().rev().take(5).nth(usize::from(ago)) else { return };
         // Where a producer began anew at 0 the same sequences may stand there twice: the last ones are meant.
-        let sequences = |sent: &Sent| (sent.batch.header().base_sequence(), sent.batch.header().last_sequence());
-        let again = sent.iter().rev().find(|sent| sequences(sent) == sequences(again)).expect("it is one of them");
-        let info = self.log.append_as_leader(again.batch.clone(), EPOCH, CLIENT, self.now_ms).unwrap();
-        assert_eq!((info.base_offset, info.last_offset, info.duplicate), (again.base_offset, again.end - 1, true));
+        let again = self.known(producer, &again.batch).expect("it is one of them");
+        let (batch, base_offset, end) = (again.batch.clone(), again.base_offset, again.end);
+        self.assert_duplicate(batch, base_offset, end);
+    }
+
+    /// The last of the producer's last five batches that has this one's sequences.
+    fn known(&self, producer: i64, batch: &RecordBatch) -> Option<&Sent> {
+        let sequences = |batch: &RecordBatch| (batch.header().base_sequence(), batch.header().last_sequence());
+        let sent = self.senders.get(&producer).map_or(&[][..], Vec::as_slice);
+        sent.iter().rev().take(5).find(|sent| sequences(&sent.batch) == sequences(batch))
+    }
+
+    fn assert_duplicate(&mut self, batch: RecordBatch, base_offset: Offset, end: Offset) {
+        let info = self.log.append_as_leader(batch, EPOCH, CLIENT, self.now_ms).unwrap();
+        assert_eq!((info.base_offset, info.last_offset, info.duplicate), (base_offset, end - 1, true));
     }
 
     fn end_transaction(&mut self, producer: i64, commit: bool) {

@@ -126,3 +126,40 @@ fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
         model.run(&operation);
     }
 }
+
+/// Found by the fuzz target `log_ops`: what truncation brings back are sequences that the producer, which has begun anew,
+/// comes to again.
+#[test]
+fn sequences_that_truncation_brings_back_are_repeated() {
+    let settings = Settings {
+        segment_bytes: 1_000,
+        index_interval_bytes: 100,
+        delete: false,
+        retention_bytes: None,
+        delete_retention_ms: 0,
+        min_lag_ms: 0,
+        max_lag_ms: None,
+        dirty_ratio: 0,
+    };
+    let send = |count| Operation::Send {
+        producer: 1,
+        records: (0..count).map(|key| Put { key, value: Some(1), ago_ms: 0 }).collect(),
+    };
+    let mut model = Model::new(settings);
+    for operation in [
+        send(2),
+        send(1),
+        Operation::Replicate { share: 255 },
+        Operation::Later { ms: 1_000 },
+        // Unknown by now, so it begins anew.
+        send(2),
+        Operation::Replicate { share: 255 },
+        send(3),
+        Operation::Truncate { share: 0 },
+        // Sequence 2, as before it expired.
+        send(1),
+        Operation::SendAgain { producer: 1, ago: 0 },
+    ] {
+        model.run(&operation);
+    }
+}
