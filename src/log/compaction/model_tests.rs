@@ -94,10 +94,15 @@ proptest! {
     }
 }
 
-/// Found by the fuzz target `log_ops`: truncation reads again what a producer sent before it expired, and goes by it.
-#[test]
-fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
-    let settings = Settings {
+/// A batch of so many records from one producer.
+fn send(count: u8) -> Operation {
+    let records = (0..count).map(|key| Put { key, value: Some(1), ago_ms: 0 }).collect();
+    Operation::Send { producer: 1, records }
+}
+
+/// Holds a log that keeps everything against the model.
+fn run(operations: &[Operation]) {
+    let mut model = Model::new(Settings {
         segment_bytes: 1_000,
         index_interval_bytes: 100,
         delete: false,
@@ -106,13 +111,14 @@ fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
         min_lag_ms: 0,
         max_lag_ms: None,
         dirty_ratio: 0,
-    };
-    let send = |count| Operation::Send {
-        producer: 1,
-        records: (0..count).map(|key| Put { key, value: Some(1), ago_ms: 0 }).collect(),
-    };
-    let mut model = Model::new(settings);
-    for operation in [
+    });
+    operations.iter().for_each(|operation| model.run(operation));
+}
+
+/// Found by the fuzz target `log_ops`: truncation reads again what a producer sent before it expired, and goes by it.
+#[test]
+fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
+    run(&[
         send(2),
         Operation::Replicate { share: 255 },
         Operation::Later { ms: 1_000 },
@@ -122,31 +128,14 @@ fn truncation_brings_back_what_a_producer_was_known_by_before_it_expired() {
         // Goes on behind the first batch.
         send(1),
         Operation::SendAgain { producer: 1, ago: 1 },
-    ] {
-        model.run(&operation);
-    }
+    ]);
 }
 
 /// Found by the fuzz target `log_ops`: what truncation brings back are sequences that the producer, which has begun anew,
 /// comes to again.
 #[test]
 fn sequences_that_truncation_brings_back_are_repeated() {
-    let settings = Settings {
-        segment_bytes: 1_000,
-        index_interval_bytes: 100,
-        delete: false,
-        retention_bytes: None,
-        delete_retention_ms: 0,
-        min_lag_ms: 0,
-        max_lag_ms: None,
-        dirty_ratio: 0,
-    };
-    let send = |count| Operation::Send {
-        producer: 1,
-        records: (0..count).map(|key| Put { key, value: Some(1), ago_ms: 0 }).collect(),
-    };
-    let mut model = Model::new(settings);
-    for operation in [
+    run(&[
         send(2),
         send(1),
         Operation::Replicate { share: 255 },
@@ -159,7 +148,5 @@ fn sequences_that_truncation_brings_back_are_repeated() {
         // Sequence 2, as before it expired.
         send(1),
         Operation::SendAgain { producer: 1, ago: 0 },
-    ] {
-        model.run(&operation);
-    }
+    ]);
 }

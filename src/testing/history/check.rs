@@ -20,6 +20,8 @@ struct Version {
     seen: usize,
     /// The operation that acknowledged it.
     acknowledged: Option<usize>,
+    /// The first poll that returned what lies there.
+    polled: Option<usize>,
 }
 
 /// How far a consumer has read a partition.
@@ -95,7 +97,7 @@ impl<'o> Checker<'o> {
             Event::Polled { records } => {
                 self.counts.polled += records.len();
                 for (topic_partition, offset, id) in records {
-                    self.see(index, topic_partition, *offset, id);
+                    self.see(index, topic_partition, *offset, id).polled.get_or_insert(index);
                     self.polled.insert(id.clone());
                     self.follow(&operation.process, index, topic_partition, *offset);
                 }
@@ -118,8 +120,12 @@ impl<'o> Checker<'o> {
             self.partitions.insert(topic_partition.clone(), BTreeMap::new());
         }
         let partition = self.partitions.get_mut(topic_partition).expect("just made");
-        let version =
-            partition.entry(offset).or_insert_with(|| Version { id: id.clone(), seen: index, acknowledged: None });
+        let version = partition.entry(offset).or_insert_with(|| Version {
+            id: id.clone(),
+            seen: index,
+            acknowledged: None,
+            polled: None,
+        });
         if version.id != id {
             let detail = format!("{topic_partition}@{offset} is {} and {}", Name(&version.id), Name(id));
             let operations = vec![version.seen, index];
@@ -185,18 +191,17 @@ impl<'o> Checker<'o> {
     fn find_missing(&mut self, log_starts: &HashMap<TopicPartition, Offset>) {
         for (topic_partition, versions) in &self.partitions {
             let log_start = log_starts.get(topic_partition).copied().unwrap_or_default();
-            let last_polled = versions.iter().rev().find(|(_, version)| self.polled.contains(&version.id));
-            let last_polled = last_polled.map(|(offset, version)| (*offset, version.seen));
+            let last_polled = versions.iter().rev().find_map(|(offset, version)| Some((*offset, version.polled?)));
             for (offset, version) in versions.range(log_start..) {
                 let Some(acknowledged) = version.acknowledged else { continue };
                 if self.polled.contains(&version.id) {
                     continue;
                 }
                 let (kind, detail, mut operations) = match last_polled {
-                    Some((last, seen)) if last > *offset => (
+                    Some((last, poll)) if last > *offset => (
                         AnomalyKind::LostWrite,
                         format!("was acknowledged, and never polled, though @{last} was"),
-                        vec![seen],
+                        vec![poll],
                     ),
                     _ => (AnomalyKind::Unseen, "was acknowledged, and nobody has polled as far".to_owned(), Vec::new()),
                 };

@@ -41,7 +41,7 @@
 //! [`HistoryConsumer::polled`].
 //!
 //! Every record must be another: by default its value is its identity, see [`History::identified_by`]. A history grows with
-//! each operation, some 100 B for a send and for a record that is polled; it is meant for tests.
+//! each operation and forgets none; it is meant for tests.
 //!
 //! | file | what |
 //! |---|---|

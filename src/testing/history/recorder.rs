@@ -68,8 +68,9 @@ impl History {
         self.log.lock().operations.clone()
     }
 
-    /// Holds what was written down against the rules: see [`AnomalyKind`](crate::testing::history::AnomalyKind). Call it when the test is over: every
-    /// client has been told what became of its sends, and consumers have read all partitions to their end.
+    /// Holds what was written down against the rules, which are those of [`AnomalyKind`](super::AnomalyKind). Call it when
+    /// the test is over: every client has been told what became of its sends, and consumers have read all partitions to
+    /// their end.
     pub fn check(&self) -> Report {
         let log = self.log.lock();
         check(&log.operations, &log.log_starts)

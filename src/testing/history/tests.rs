@@ -77,7 +77,7 @@ fn an_acknowledged_record_before_one_that_was_polled_is_lost() {
     acknowledge(&history, "p", "a", 0, 0);
     acknowledge(&history, "p", "b", 0, 1);
     poll(&history, "c", &[(1, "b")]);
-    assert_eq!(anomalies(&history), [(AnomalyKind::LostWrite, 0, vec![1, 3])]);
+    assert_eq!(anomalies(&history), [(AnomalyKind::LostWrite, 0, vec![1, 4])]);
     // Unless it was deleted.
     history.deleted_before(ORDERS, 1);
     history.deleted_before(ORDERS, 0);
@@ -186,9 +186,11 @@ lost-write: \"c\", at orders-0@2, was acknowledged, and never polled, though @4 
      #3      shop         has its send of #2 acknowledged at orders-0@1
    > #5      shop         has its send of #4 acknowledged at orders-0@2
      #7      shop         has its send of #6 acknowledged at orders-0@3
-   > #9      shop         has its send of #8 acknowledged at orders-0@4
+     #9      shop         has its send of #8 acknowledged at orders-0@4
      #12     billing      begins to read orders-0 anew
      #13     billing      polls 2 of orders-0: \"a\"@0 \"b\"@1
+   > #14     billing      polls 2 of orders-0: \"d\"@3 \"e\"@4
+     #15     billing      commits orders-0@5
 
 poll-skip: polled orders-0@3 after @1, past \"c\"@2 and 0 more
      #1      shop         has its send of #0 acknowledged at orders-0@0
